@@ -1,0 +1,97 @@
+//! What a decision wants written, and what it answers.
+
+use crate::{
+    agent::{Agent, Runner},
+    attempt::{Attempt, Usage},
+    comment::Comment,
+    event::Event,
+    id::{AttemptNumber, ProjectId, TaskId, TaskKey},
+    output::Output,
+    project::Project,
+    session::Session,
+    task::{StatusCounts, Task, Until},
+    token::Token,
+};
+
+/// One thing to write. Changes are applied in order, all or none.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the variant's line says what is written")]
+pub enum Change {
+    /// A new project.
+    InsertProject(Box<Project>),
+    /// Name, settings, archive mark, version, `updated_at` of a project.
+    UpdateProject(Box<Project>),
+    /// Its counters only: they change with almost every command.
+    CountProject { id: ProjectId, next_task: u64, last_event: u64, counts: StatusCounts },
+    /// A new task, with the digest of the body that made it.
+    InsertTask { task: Box<Task>, fingerprint: String },
+    /// What the author says of a task, `version`, `updated_at`, and its place in the queue.
+    UpdateTaskSpec(Box<Task>),
+    /// What the board knows of a task, `version`, `updated_at`, and its place in the queue.
+    UpdateTaskState(Box<Task>),
+    /// A dependency, new or with another `until`.
+    PutDependency { key: TaskKey, on: TaskId, until: Until },
+    /// A dependency less.
+    DeleteDependency { key: TaskKey, on: TaskId },
+    /// `by` more (or less) of a task's dependencies are not met; with its place in the queue.
+    ShiftUnmet { key: TaskKey, by: i32 },
+    /// A new attempt; refused by the store when the task has an open one.
+    InsertAttempt(Box<Attempt>),
+    /// Everything of an attempt but its key.
+    UpdateAttempt(Box<Attempt>),
+    /// Tokens and money of an attempt, one row per model.
+    InsertUsage { key: TaskKey, number: AttemptNumber, rows: Vec<Usage> },
+    /// A session, new or changed.
+    PutSession(Box<Session>),
+    /// An ended session is forgotten.
+    DeleteSession(crate::id::SessionId),
+    /// A new output.
+    InsertOutput(Box<Output>),
+    /// A new comment.
+    InsertComment(Box<Comment>),
+    /// An agent, new or changed.
+    PutAgent(Box<Agent>),
+    /// A runner, new or changed.
+    PutRunner(Box<Runner>),
+    /// A token, new or changed.
+    PutToken(Box<Token>),
+    /// A new event, with its id.
+    InsertEvent(Box<Event>),
+    /// The newest event id of the stream of what belongs to no project.
+    CountStream { last_event: u64 },
+}
+
+/// What to write and what to answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// In order.
+    pub changes: Vec<Change>,
+    /// The answer, once they are on disk.
+    pub reply: Reply,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "fields are what the variant's line names")]
+pub enum Reply {
+    /// A project as it is now; whether it was made.
+    Project { project: Box<Project>, created: bool },
+    /// A task as it is now; whether it was made.
+    Task { task: Box<Task>, created: bool, warnings: Vec<String> },
+    /// A report was taken, or was no news.
+    Status { task: Box<Task>, attempt_number: Option<AttemptNumber>, event_id: u64, warnings: Vec<String> },
+    /// An output was added.
+    Output { output: Box<Output>, warnings: Vec<String> },
+    /// A comment was added.
+    Comment { comment: Box<Comment>, warnings: Vec<String> },
+    /// Attempts for the offers, each with its session.
+    Claimed(Vec<(Attempt, Session)>),
+    /// A session as it is now, with its attempt.
+    Session { session: Box<Session>, attempt: Option<Box<Attempt>> },
+    /// An agent as it is now.
+    Agent(Box<Agent>),
+    /// A token as it is now.
+    Token(Box<Token>),
+    /// Done; nothing to tell.
+    Done,
+}

@@ -1,0 +1,145 @@
+//! The slice of the board that a command is decided on.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    agent::{Agent, Runner},
+    attempt::Attempt,
+    id::{AgentId, ProjectId, RunnerId, SessionId, TaskId, TaskKey},
+    project::Project,
+    session::Session,
+    task::{Dependency, Task, Until},
+    time::Timestamp,
+    token::{Identity, Token, TokenHash},
+};
+
+/// Which slice of the board a command needs. A store loads what is named here, and no more.
+#[derive(Debug, Clone, Default)]
+pub struct Needs {
+    /// When the command was asked: expired tokens are unknown.
+    pub now: Timestamp,
+    /// Whose credential it is. An attempt's also loads that attempt.
+    pub credential: Option<TokenHash>,
+    /// With an attempt's credential: also its task.
+    pub identity_task: bool,
+    /// These projects.
+    pub projects: Vec<ProjectId>,
+    /// These tasks, each with its project and its open attempt. Those that do not exist are absent.
+    pub tasks: Vec<TaskKey>,
+    /// A task with this id, or the next number of the project that is free.
+    pub new_task: Option<(ProjectId, Option<TaskId>)>,
+    /// What this task waits for.
+    pub dependencies: Option<TaskKey>,
+    /// What waits for this task, where the wait may be over or begin anew by its change.
+    pub dependents: Option<TaskKey>,
+    /// Whether the first task of the project waits, over any number of steps, for the second.
+    pub path: Option<(ProjectId, TaskId, TaskId)>,
+    /// These sessions, each with its attempt, task, project and agent.
+    pub sessions: Vec<SessionId>,
+    /// Also what waits for the tasks of those sessions.
+    pub session_dependents: bool,
+    /// These agents.
+    pub agents: Vec<AgentId>,
+    /// Also the default agents of the projects loaded.
+    pub default_agent: bool,
+    /// Also the runners of the agents loaded.
+    pub agent_runners: bool,
+    /// All agents of this runner.
+    pub agents_of: Option<RunnerId>,
+    /// These runners.
+    pub runners: Vec<RunnerId>,
+    /// All runners.
+    pub all_runners: bool,
+    /// All open sessions: what holds slots.
+    pub live: bool,
+    /// Ready tasks.
+    pub claim: Option<ClaimNeeds>,
+    /// The token of this name.
+    pub token: Option<String>,
+    /// Tasks whose due time the board set and that is further away than it may set: at most 1,000.
+    pub far_due: bool,
+}
+
+/// Ready tasks for these agents.
+#[derive(Debug, Clone)]
+pub struct ClaimNeeds {
+    /// Only for these.
+    pub agents: Vec<AgentId>,
+    /// Not in these projects.
+    pub busy: Vec<ProjectId>,
+    /// How many can be claimed at most. For each agent with a free slot, at least as many of its ready tasks as
+    /// this, the most urgent and then the oldest first, are loaded, each with its project and dependencies; those
+    /// of archived, manual, full and busy projects may be left out.
+    pub limit: usize,
+}
+
+/// A task that waits for another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependent {
+    /// The one that waits.
+    pub task: TaskId,
+    /// The one that is waited for.
+    pub on: TaskKey,
+    /// How far that must come.
+    pub until: Until,
+}
+
+/// What was loaded.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Who asks.
+    pub identity: Identity,
+    /// By id.
+    pub projects: BTreeMap<ProjectId, Project>,
+    /// By key.
+    pub tasks: BTreeMap<TaskKey, Task>,
+    /// Open attempts of the tasks, the attempts of the sessions, and that of the credential.
+    pub attempts: Vec<Attempt>,
+    /// By id.
+    pub sessions: BTreeMap<SessionId, Session>,
+    /// All open sessions, if asked for.
+    pub live: Vec<Session>,
+    /// By id.
+    pub agents: BTreeMap<AgentId, Agent>,
+    /// By id.
+    pub runners: BTreeMap<RunnerId, Runner>,
+    /// What the task waits for.
+    pub dependencies: Vec<Dependency>,
+    /// What waits for the tasks in question.
+    pub dependents: Vec<Dependent>,
+    /// The answer to `path`.
+    pub path_exists: bool,
+    /// The fingerprint of the task that exists under the new task's id.
+    pub existing_fingerprint: Option<String>,
+    /// The next free number of the project for a task without an id.
+    pub free_id: Option<TaskId>,
+    /// The keys of ready tasks, in order; the tasks are in `tasks`.
+    pub ready: Vec<TaskKey>,
+    /// The token asked for.
+    pub token: Option<Token>,
+    /// The newest event id of the stream of what belongs to no project.
+    pub stream_last: u64,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            identity: Identity::Unknown,
+            projects: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            attempts: Vec::new(),
+            sessions: BTreeMap::new(),
+            live: Vec::new(),
+            agents: BTreeMap::new(),
+            runners: BTreeMap::new(),
+            dependencies: Vec::new(),
+            dependents: Vec::new(),
+            path_exists: false,
+            existing_fingerprint: None,
+            free_id: None,
+            ready: Vec::new(),
+            token: None,
+            stream_last: 0,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The `mozi` binary.
+
+fn main() {}
