@@ -1,0 +1,147 @@
+//! Making an end of sessions whose supervisor is gone, or no longer moves.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::exit_record::{Cause, ExitRecord, StopOrder};
+use crate::lock::{Lock, LockAttempt};
+use crate::proc;
+use crate::session_dir::{Probe, SessionDir};
+use crate::status::{LeftBehind, ProcId, Status};
+use crate::sweep::{Marks, sweep};
+use crate::sys::{self, PollFd};
+
+/// What came of an attempt to make an end of a session.
+#[derive(Debug)]
+pub enum Reconciled {
+    /// Everything is dead; the record is written (or was already there).
+    Ended(Box<ExitRecord>),
+    /// These cannot be killed. Nothing was written; try again later.
+    StillAlive(Vec<LeftBehind>),
+    /// The session lived in another process namespace: what is there can neither be seen nor killed from here.
+    /// Nothing was written.
+    OtherNamespace,
+}
+
+/// Makes an end of a session whose lock we hold: sweeps until two passes find nothing, then writes `exit.json`.
+///
+/// `started_in` is the boot id that the caller knows the session to have been started in (the directory of a machine
+/// that lost power may not know it). If the machine has been restarted since, nothing is swept.
+///
+/// Blocks for some milliseconds, up to about ten seconds if something does not die.
+///
+/// # Errors
+/// [`Error::ForeignLock`], or what the system refuses.
+pub fn reconcile_dead(dir: &SessionDir, lock: Lock, started_in: Option<&str>) -> Result<Reconciled, Error> {
+    reconcile(dir, &lock, started_in, Cause::SupervisorLost)
+}
+
+fn reconcile(dir: &SessionDir, lock: &Lock, started_in: Option<&str>, cause: Cause) -> Result<Reconciled, Error> {
+    match dir.check_open(lock) {
+        Err(Error::Ended { .. }) => {
+            if let Some(record) = dir.read_exit() {
+                return Ok(Reconciled::Ended(Box::new(record)));
+            }
+        }
+        other => other?,
+    }
+    let status = dir.read_status();
+    let boot_path = std::path::Path::new("/proc/sys/kernel/random/boot_id");
+    let boot_id = proc::boot_id().map_err(Error::io("read", boot_path))?;
+    let other_boot = |id: &str| !id.is_empty() && id != boot_id;
+    let restarted = started_in.is_some_and(other_boot) || status.as_ref().is_some_and(|s| other_boot(&s.boot_id));
+    let record = if restarted {
+        ExitRecord::reconciled(status.as_ref(), Cause::Reboot)
+    } else {
+        let namespace = proc::pid_namespace().map_err(Error::io("look at", std::path::Path::new("/proc/self/ns/pid")))?;
+        if status.as_ref().is_some_and(|status| status.pid_ns != namespace) {
+            return Ok(Reconciled::OtherNamespace);
+        }
+        let mut record = ExitRecord::reconciled(status.as_ref(), cause);
+        if let Err(left) = sweep(&Marks::of(dir, status.as_ref()), &mut record) {
+            return Ok(Reconciled::StillAlive(left));
+        }
+        record.ended_at = crate::clock::wall_now();
+        record
+    };
+    dir.write_exit(&record, lock)?;
+    Ok(Reconciled::Ended(Box::new(record)))
+}
+
+/// Writes `exit.json` on a person's word that what is left is not Mozi's, for a session without a supervisor. For one
+/// whose supervisor lives there is [`Request::Abandon`](crate::Request::Abandon).
+///
+/// # Errors
+/// [`Error::ForeignLock`], [`Error::Ended`], or what the system refuses.
+pub fn abandon_dead(dir: &SessionDir, lock: Lock, by: StopOrder, left: Vec<LeftBehind>) -> Result<ExitRecord, Error> {
+    dir.check_open(&lock)?;
+    let mut record = ExitRecord::reconciled(dir.read_status().as_ref(), Cause::SupervisorLost);
+    record.error = Some(format!("ended on the word of {}: {}", by.by, by.why));
+    record.left_behind = left;
+    dir.write_exit(&record, &lock)?;
+    drop(lock);
+    Ok(record)
+}
+
+/// Ends a supervisor that no longer moves, and its session: SIGCONT, `patience` (10 s is usual), SIGKILL, sweep.
+///
+/// When to call it: [`Status::supervisor_overdue`]. Blocks for `patience` and the sweep.
+///
+/// # Errors
+/// [`Error::Locked`] if the lock is held all the same by somebody that is not a supervisor of this session;
+/// otherwise what the system refuses.
+pub fn kill_stuck_supervisor(dir: &SessionDir, patience: Duration) -> Result<Reconciled, Error> {
+    let mut suspects: Vec<ProcId> = match dir.read_status() {
+        Some(Status { supervisor, .. }) => vec![supervisor],
+        // It never got to write one: whoever holds the lock file open is it, or its child.
+        None => lock_holders(dir),
+    };
+    suspects.retain(|id| proc::process_start_time(id.pid).is_ok_and(|start| start == id.start_time_ticks));
+    for suspect in &suspects {
+        // It may have ended by itself since.
+        drop(proc::signal(*suspect, libc::SIGCONT));
+    }
+    let until = Instant::now() + patience;
+    for suspect in &suspects {
+        wait_for_end(*suspect, until);
+    }
+    for suspect in &suspects {
+        if proc::signal(*suspect, libc::SIGKILL).is_ok() {
+            wait_for_end(*suspect, Instant::now() + Duration::from_secs(5));
+        }
+    }
+    // A child between fork and exec may hold a copy of the lock for an instant after the kill.
+    for _ in 0..100 {
+        if let Probe::Ended(record) = dir.probe()? {
+            return Ok(Reconciled::Ended(record));
+        }
+        match dir.try_lock()? {
+            LockAttempt::Locked(lock) => return reconcile(dir, &lock, None, Cause::SupervisorStuck),
+            LockAttempt::Held => sys::pause(Duration::from_millis(10)),
+        }
+    }
+    Err(Error::Locked { path: dir.path().to_path_buf() })
+}
+
+/// Waits until a process has ended.
+fn wait_for_end(id: ProcId, until: Instant) {
+    let Ok(pidfd) = sys::pidfd_open(id.pid) else { return };
+    if proc::process_start_time(id.pid).is_ok_and(|start| start == id.start_time_ticks) {
+        sys::poll(&mut [PollFd::readable(&pidfd)], Some(until.saturating_duration_since(Instant::now())));
+    }
+}
+
+/// Processes other than this one that have the lock file open.
+fn lock_holders(dir: &SessionDir) -> Vec<ProcId> {
+    use std::os::unix::ffi::OsStrExt;
+    let Ok(path) = dir.lock_path().canonicalize() else { return Vec::new() };
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    proc::all()
+        .into_iter()
+        .filter(|process| process.id.pid != own && !process.has_ended())
+        .filter(|process| {
+            proc::open_files(process.id.pid).iter().any(|file| file.target == path.as_os_str().as_bytes())
+        })
+        .map(|process| process.id)
+        .collect()
+}
