@@ -1,1 +1,3 @@
-//! (being laid)
+//! The board over HTTP: rights, prompts, events.
+
+pub mod prompt;
