@@ -47,7 +47,7 @@ pub enum Change {
     DeleteSession(crate::id::SessionId),
     /// A new output.
     InsertOutput(Box<Output>),
-    /// A new comment.
+    /// A new comment; the number that the task's next comment gets becomes one more than its own.
     InsertComment(Box<Comment>),
     /// An agent, new or changed.
     PutAgent(Box<Agent>),

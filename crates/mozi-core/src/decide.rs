@@ -24,7 +24,7 @@ mod deliver;
 mod depend;
 mod due;
 mod edit;
-mod end;
+pub mod end;
 mod projects;
 mod report;
 mod review;

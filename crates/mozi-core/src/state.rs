@@ -67,9 +67,11 @@ pub struct ClaimNeeds {
     pub agents: Vec<AgentId>,
     /// Not in these projects.
     pub busy: Vec<ProjectId>,
-    /// How many can be claimed at most. For each agent with a free slot, at least as many of its ready tasks as
-    /// this, the most urgent and then the oldest first, are loaded, each with its project and dependencies; those
-    /// of archived, manual, full and busy projects may be left out.
+    /// How many can be claimed at most. For each agent with a free slot, as many of its ready tasks as this are
+    /// loaded, each with its project, and listed over all agents by (priority, `created_at`, project, id). Left
+    /// out, so that they do not take the place of what can be claimed: tasks of archived, manual, full and busy
+    /// projects, tasks whose time has not come (a time set by the board is believed at most `backoff_max` ahead),
+    /// and tasks in a role that the agent has not.
     pub limit: usize,
 }
 
@@ -93,7 +95,7 @@ pub struct State {
     pub projects: BTreeMap<ProjectId, Project>,
     /// By key.
     pub tasks: BTreeMap<TaskKey, Task>,
-    /// Open attempts of the tasks, the attempts of the sessions, and that of the credential.
+    /// Open attempts of the tasks, the attempts of the sessions, and that of the credential; each once.
     pub attempts: Vec<Attempt>,
     /// By id.
     pub sessions: BTreeMap<SessionId, Session>,

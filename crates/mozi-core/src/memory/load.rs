@@ -1,0 +1,255 @@
+//! Loads of the board in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::MemoryBoard;
+use crate::{
+    attempt::{Attempt, Role},
+    id::{AttemptNumber, ProjectId, TaskId, TaskKey},
+    project::Dispatch,
+    state::{ClaimNeeds, Dependent, Needs, State},
+    task::Status,
+    time::Timestamp,
+    token::{Holder, Identity, TokenHash},
+    waiting,
+};
+
+pub(super) fn load(board: &MemoryBoard, needs: &Needs) -> State {
+    let mut l = Loading { board, state: State::default(), attempts: BTreeMap::new() };
+    l.credential(needs);
+    l.projects(needs.projects.iter());
+    needs.tasks.iter().for_each(|key| l.task(key));
+    if let Some((project, id)) = &needs.new_task {
+        l.new_task(project, id.as_ref());
+    }
+    if let Some(key) = &needs.dependencies {
+        l.state.dependencies = board.dependencies_of(key);
+    }
+    if let Some(key) = &needs.dependents {
+        l.dependents(key);
+    }
+    if let Some((project, from, to)) = &needs.path {
+        l.state.path_exists = path_exists(board, project, from, to);
+    }
+    for id in &needs.sessions {
+        let Some(session) = board.sessions.get(id) else { continue };
+        l.state.sessions.insert(*id, session.clone());
+        l.agent(&session.agent);
+        if let Some((key, number)) = &session.attempt {
+            l.task(key);
+            l.attempt(key, *number);
+            if needs.session_dependents {
+                l.dependents(key);
+            }
+        }
+    }
+    needs.agents.iter().for_each(|id| l.agent(id));
+    if needs.default_agent {
+        let defaults: Vec<_> =
+            l.state.projects.values().filter_map(|p| p.settings.default_agent.clone()).collect();
+        defaults.iter().for_each(|id| l.agent(id));
+    }
+    if let Some(runner) = &needs.agents_of {
+        board.agents.values().filter(|a| a.runner_id == *runner).for_each(|a| l.agent(&a.id));
+    }
+    l.runners(needs);
+    if needs.live {
+        l.state.live = board.live();
+    }
+    if let Some(claim) = &needs.claim {
+        l.ready(claim, needs.now);
+    }
+    l.state.token = needs.token.as_ref().and_then(|name| board.tokens.get(name)).cloned();
+    if needs.far_due {
+        l.far_due(needs.now);
+    }
+    l.state.stream_last = board.stream_last;
+    l.state.attempts = l.attempts.into_values().collect();
+    l.state
+}
+
+/// Whose a credential is at `now`, and the attempt that it belongs to.
+pub(super) fn identify(board: &MemoryBoard, hash: TokenHash, now: Timestamp) -> (Identity, Option<Attempt>) {
+    if let Some(a) = board.attempts.values().find(|a| a.token_hash == Some(hash)) {
+        let identity = Identity::Attempt {
+            key: a.key.clone(),
+            number: a.number,
+            role: a.role,
+            agent: a.agent.clone(),
+            session: a.session_id.to_string(),
+        };
+        return (identity, Some(a.clone()));
+    }
+    let valid = |t: &&crate::token::Token| {
+        t.hash == hash && t.revoked_at.is_none() && t.expires_at.is_none_or(|at| at > now)
+    };
+    let identity = match board.tokens.values().find(valid) {
+        None => Identity::Unknown,
+        Some(t) => match &t.holder {
+            Holder::Runner(id) => Identity::Runner(id.clone()),
+            Holder::User { user, role } => Identity::User {
+                user: user.clone(),
+                token: t.name.clone(),
+                role: *role,
+                project: t.project.clone(),
+            },
+        },
+    };
+    (identity, None)
+}
+
+struct Loading<'a> {
+    board: &'a MemoryBoard,
+    state: State,
+    /// Each once: what is changed in place must not be there twice.
+    attempts: BTreeMap<(TaskKey, AttemptNumber), Attempt>,
+}
+
+impl Loading<'_> {
+    fn credential(&mut self, needs: &Needs) {
+        let Some(hash) = needs.credential else { return };
+        let (identity, attempt) = identify(self.board, hash, needs.now);
+        self.state.identity = identity;
+        if let Some(a) = attempt {
+            if needs.identity_task {
+                self.task(&a.key);
+            }
+            self.attempts.insert((a.key.clone(), a.number), a);
+        }
+    }
+
+    fn projects<'b>(&mut self, ids: impl Iterator<Item = &'b ProjectId>) {
+        for p in ids.filter_map(|id| self.board.projects.get(id)) {
+            self.state.projects.insert(p.id.clone(), p.clone());
+        }
+    }
+
+    fn task(&mut self, key: &TaskKey) {
+        let Some(task) = self.board.tasks.get(key) else { return };
+        self.state.tasks.insert(task.key.clone(), task.clone());
+        self.projects([&key.project].into_iter());
+        if let Some(a) = self.board.open_attempt(key) {
+            self.attempts.insert((a.key.clone(), a.number), a.clone());
+        }
+    }
+
+    fn attempt(&mut self, key: &TaskKey, number: AttemptNumber) {
+        if let Some(a) = self.board.attempts.get(&(key.clone(), number)) {
+            self.attempts.insert((a.key.clone(), a.number), a.clone());
+        }
+    }
+
+    fn agent(&mut self, id: &crate::id::AgentId) {
+        if let Some(a) = self.board.agents.get(id) {
+            self.state.agents.insert(a.id.clone(), a.clone());
+        }
+    }
+
+    fn new_task(&mut self, project: &ProjectId, id: Option<&TaskId>) {
+        let key = |id: TaskId| TaskKey::new(project.clone(), id);
+        if let Some(id) = id {
+            self.task(&key(id.clone()));
+            self.state.existing_fingerprint = self.board.fingerprints.get(&key(id.clone())).cloned();
+        } else if let Some(p) = self.board.projects.get(project) {
+            self.state.free_id = (p.next_task..)
+                .map(TaskId::from_number)
+                .find(|id| !self.board.tasks.contains_key(&key(id.clone())));
+        }
+    }
+
+    fn dependents(&mut self, key: &TaskKey) {
+        for (waiting, on_all) in &self.board.dependencies {
+            if waiting.project == key.project
+                && let Some(until) = on_all.get(&key.task)
+            {
+                self.state.dependents.push(Dependent {
+                    task: waiting.task.clone(),
+                    on: key.clone(),
+                    until: *until,
+                });
+            }
+        }
+    }
+
+    fn runners(&mut self, needs: &Needs) {
+        let mut ids: BTreeSet<_> = needs.runners.iter().cloned().collect();
+        if needs.agent_runners {
+            ids.extend(self.state.agents.values().map(|a| a.runner_id.clone()));
+        }
+        if needs.all_runners {
+            ids.extend(self.board.runners.keys().cloned());
+        }
+        self.state.runners = self
+            .board
+            .runners
+            .values()
+            .filter(|r| ids.contains(&r.id))
+            .map(|r| (r.id.clone(), r.clone()))
+            .collect();
+    }
+
+    fn ready(&mut self, claim: &ClaimNeeds, now: Timestamp) {
+        let full = self.board.full_projects();
+        let mut ready = Vec::new();
+        for (key, task) in &self.board.tasks {
+            let Some(project) = self.board.projects.get(&key.project) else { continue };
+            let Some(place) = task.queue_place() else { continue };
+            let agent = waiting::agent_for(task, project, place.role).filter(|a| claim.agents.contains(a));
+            let fits = !project.archived
+                && project.settings.dispatch == Dispatch::Auto
+                && !full.contains(&project.id)
+                && !claim.busy.contains(&project.id)
+                && waiting::believed_not_before(task, project, now).is_none();
+            if let Some(agent) = agent.filter(|a| fits && self.may(a, place.role)) {
+                ready.push((task.spec.priority, task.created_at, key.clone(), agent));
+            }
+        }
+        ready.sort_by(|a, b| (a.0, a.1, &a.2).cmp(&(b.0, b.1, &b.2)));
+        let mut taken: BTreeMap<_, usize> = BTreeMap::new();
+        for (_, _, key, agent) in ready {
+            let n = taken.entry(agent).or_default();
+            if *n < claim.limit {
+                *n = n.saturating_add(1);
+                self.task(&key);
+                self.state.ready.push(key);
+            }
+        }
+    }
+
+    fn may(&self, agent: &crate::id::AgentId, role: Role) -> bool {
+        self.board.agents.get(agent).is_some_and(|a| a.roles.contains(&role))
+    }
+
+    fn far_due(&mut self, now: Timestamp) {
+        let far: Vec<_> = self
+            .board
+            .tasks
+            .values()
+            .filter(|t| {
+                let max = self.board.projects.get(&t.key.project).map(|p| p.settings.backoff_max);
+                let longest = now.plus(max.unwrap_or_default());
+                matches!(t.state.status, Status::Pending | Status::Review)
+                    && t.state.not_before.is_some_and(|n| n.by_board && n.at > longest)
+            })
+            .map(|t| t.key.clone())
+            .take(1_000)
+            .collect();
+        far.iter().for_each(|key| self.task(key));
+    }
+}
+
+fn path_exists(board: &MemoryBoard, project: &ProjectId, from: &TaskId, to: &TaskId) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut next = vec![from.clone()];
+    while let Some(id) = next.pop() {
+        if id == *to {
+            return true;
+        }
+        if seen.insert(id.clone())
+            && let Some(on_all) = board.dependencies.get(&TaskKey::new(project.clone(), id))
+        {
+            next.extend(on_all.keys().cloned());
+        }
+    }
+    false
+}
