@@ -17,6 +17,7 @@ pub mod output;
 pub mod page;
 pub mod problem;
 pub mod project;
+pub mod prompt;
 pub mod query;
 pub mod report;
 pub mod runner;

@@ -310,6 +310,9 @@ pub struct PromptParts {
     /// Each mark as it stands in the text. Its random part was made after the text's data, so nothing else holds it.
     #[schema(value_type = BTreeMap<String, String>)]
     pub marks: BTreeMap<MarkName, String>,
+    /// What the mark `workspace_state` may be replaced by, by [`WorkspaceState`](crate::prompt::WorkspaceState).
+    #[serde(default)]
+    pub states: BTreeMap<String, String>,
     /// A command that builds the first part, if the project names one.
     #[serde(default)]
     pub bootstrap: Option<BootstrapParts>,
