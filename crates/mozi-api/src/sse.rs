@@ -93,14 +93,11 @@ impl EventStream {
 
     async fn read(&mut self) -> Result<Option<StreamEvent>, ClientError> {
         loop {
-            let (stream, parser) = match &mut self.open {
-                Some(open) => open,
-                None => {
-                    let opened = self.connect().await?;
-                    self.was_open = true;
-                    self.open.insert((opened, Parser::default()))
-                }
-            };
+            if self.open.is_none() {
+                self.open = Some((self.connect().await?, Parser::default()));
+                self.was_open = true;
+            }
+            let Some((stream, parser)) = &mut self.open else { return Ok(None) };
             while let Some(message) = parser.next() {
                 if let Some(event) = self.client.event_of(message)? {
                     self.after = Some(event.cursor.clone());

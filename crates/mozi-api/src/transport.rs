@@ -173,14 +173,14 @@ fn answered(
 ) -> Result<Response<Body>, SendError> {
     match result {
         Ok(answer) => Ok(answer.map(|b| b.map_err(Into::into).boxed_unsync())),
-        Err(e) => Err(SendError { not_sent: e.is_connect(), source: root(e) }),
+        Err(e) => Err(SendError { not_sent: e.is_connect(), source: root(&e) }),
     }
 }
 
 /// The library wraps "connection refused" three times; people need the innermost words, programs the chain.
-fn root(error: hyper_util::client::legacy::Error) -> BoxError {
+fn root(error: &hyper_util::client::legacy::Error) -> BoxError {
     let mut words: Vec<String> = Vec::new();
-    let mut next: Option<&(dyn Error + 'static)> = Some(&error);
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(e) = next {
         let text = e.to_string();
         if !words.contains(&text) {
