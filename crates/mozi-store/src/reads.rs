@@ -1,0 +1,278 @@
+//! What can be asked. Each question is answered on one snapshot.
+
+use mozi_core::{
+    Agent, AgentId, Attempt, AttemptNumber, Comment, Event, Identity, Output, Project, ProjectId, Runner,
+    RunnerId, Session, SessionId, TaskKey, Timestamp, Token, TokenHash, Usage,
+};
+
+use crate::{
+    EventPage, Page, PromptMaterial, ReadError, RunnerWork, Store, TaskQuery, TaskView, Totals,
+    sqlite::Snapshot,
+};
+
+impl Store {
+    async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Snapshot<'_>) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        self.inner.readers.ask(question).await
+    }
+
+    /// Whose credential it is; an expired or revoked one is nobody's.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn identify(&self, hash: TokenHash, now: Timestamp) -> Result<Identity, ReadError> {
+        self.read(move |s| s.identify(hash, now)).await
+    }
+
+    /// A project.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn project(&self, id: &ProjectId) -> Result<Option<Project>, ReadError> {
+        let id = id.clone();
+        self.read(move |s| s.project(&id)).await
+    }
+
+    /// Projects by id.
+    ///
+    /// # Errors
+    /// As for every question, and for a cursor that is none.
+    pub async fn projects(&self, after: Option<String>, limit: usize) -> Result<Page<Project>, ReadError> {
+        self.read(move |s| s.projects(after.as_deref(), limit)).await
+    }
+
+    /// A task with what hangs on it directly.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn task(&self, key: &TaskKey, now: Timestamp) -> Result<Option<TaskView>, ReadError> {
+        let key = key.clone();
+        self.read(move |s| s.task_view(&key, now)).await
+    }
+
+    /// Tasks of a project.
+    ///
+    /// # Errors
+    /// As for every question, and for a cursor that is none of this list.
+    pub async fn tasks(&self, query: TaskQuery, now: Timestamp) -> Result<Page<TaskView>, ReadError> {
+        self.read(move |s| s.tasks(&query, now)).await
+    }
+
+    /// Whether an attempt at `own` may read `other`: itself, what it depends on, its parent, its own subtasks.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn related(&self, own: &TaskKey, other: &TaskKey) -> Result<bool, ReadError> {
+        let (own, other) = (own.clone(), other.clone());
+        self.read(move |s| s.related(&own, &other)).await
+    }
+
+    /// The attempts at a task, oldest first.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn attempts(&self, key: &TaskKey) -> Result<Vec<Attempt>, ReadError> {
+        let key = key.clone();
+        self.read(move |s| s.attempts(&key)).await
+    }
+
+    /// An attempt.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn attempt(&self, key: &TaskKey, number: AttemptNumber) -> Result<Option<Attempt>, ReadError> {
+        let key = key.clone();
+        self.read(move |s| s.attempt(&key, number)).await
+    }
+
+    /// Tokens and money of all attempts at a task.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn usage(&self, key: &TaskKey) -> Result<Vec<(AttemptNumber, Usage)>, ReadError> {
+        let key = key.clone();
+        self.read(move |s| s.usage(&key)).await
+    }
+
+    /// The outputs of a task, oldest first, without their bytes.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn outputs(&self, key: &TaskKey) -> Result<Vec<Output>, ReadError> {
+        let key = key.clone();
+        self.read(move |s| s.outputs(&key)).await
+    }
+
+    /// An output, with its bytes where they are in the database.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn output(&self, key: &TaskKey, id: u32) -> Result<Option<Output>, ReadError> {
+        let key = key.clone();
+        self.read(move |s| s.output(&key, id)).await
+    }
+
+    /// The comments on a task, oldest first.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn comments(&self, key: &TaskKey) -> Result<Vec<Comment>, ReadError> {
+        let key = key.clone();
+        self.read(move |s| s.comments(&key)).await
+    }
+
+    /// Events of a task with an id above `after`.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn task_events(
+        &self,
+        key: &TaskKey,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Event>, ReadError> {
+        let key = key.clone();
+        self.read(move |s| s.task_events(&key, after, limit)).await
+    }
+
+    /// Events of a project, or of the stream of what belongs to no project, with an id above `after`.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn events(
+        &self,
+        project: Option<&ProjectId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<EventPage, ReadError> {
+        let project = project.cloned();
+        self.read(move |s| s.events(project.as_ref(), after, limit)).await
+    }
+
+    /// Events of all projects in the order of commits, each with its number there, above `after`.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn all_events(&self, after: u64, limit: usize) -> Result<Vec<(u64, Event)>, ReadError> {
+        self.read(move |s| s.all_events(after, limit)).await
+    }
+
+    /// The number of the newest event over all projects; 0 for none.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn last_seq(&self) -> Result<u64, ReadError> {
+        self.read(|s| s.last_seq()).await
+    }
+
+    /// The number of the oldest event that is kept; 1 where there is none yet.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn oldest_seq(&self) -> Result<u64, ReadError> {
+        self.read(|s| s.oldest_seq()).await
+    }
+
+    /// Sessions, newest first: the open ones, the ended ones, or all.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn sessions(&self, active: Option<bool>, limit: usize) -> Result<Vec<Session>, ReadError> {
+        self.read(move |s| s.sessions(active, limit)).await
+    }
+
+    /// A session with its attempt.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn session(&self, id: SessionId) -> Result<Option<(Session, Option<Attempt>)>, ReadError> {
+        self.read(move |s| s.session(id)).await
+    }
+
+    /// Up to ten sessions whose id begins so.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn find_session_prefix(&self, prefix: &str) -> Result<Vec<SessionId>, ReadError> {
+        let prefix = prefix.to_ascii_lowercase();
+        self.read(move |s| s.find_session_prefix(&prefix)).await
+    }
+
+    /// All agents, each with its open sessions.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn agents(&self) -> Result<Vec<(Agent, Vec<SessionId>)>, ReadError> {
+        self.read(|s| s.agents()).await
+    }
+
+    /// An agent.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn agent(&self, id: &AgentId) -> Result<Option<Agent>, ReadError> {
+        let id = id.clone();
+        self.read(move |s| s.agent(&id)).await
+    }
+
+    /// All runners.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn runners(&self) -> Result<Vec<Runner>, ReadError> {
+        self.read(|s| s.runners()).await
+    }
+
+    /// All tokens of people and runners, revoked ones too.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn tokens(&self) -> Result<Vec<Token>, ReadError> {
+        self.read(|s| s.tokens()).await
+    }
+
+    /// What a runner has on its hands.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn runner_work(&self, id: &RunnerId) -> Result<RunnerWork, ReadError> {
+        let id = id.clone();
+        self.read(move |s| s.runner_work(&id)).await
+    }
+
+    /// What the prompt of a task is made from.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn prompt_material(&self, key: &TaskKey) -> Result<Option<PromptMaterial>, ReadError> {
+        let key = key.clone();
+        self.read(move |s| s.prompt_material(&key)).await
+    }
+
+    /// Whether an output's bytes are in the blob of this hash.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn blob_used(&self, sha256: &str) -> Result<bool, ReadError> {
+        let sha256 = sha256.to_owned();
+        self.read(move |s| s.blob_used(&sha256)).await
+    }
+
+    /// When something next becomes claimable by itself, after `now`.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, ReadError> {
+        self.read(move |s| s.next_due(now)).await
+    }
+
+    /// Totals over all projects.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn counts(&self) -> Result<Totals, ReadError> {
+        self.read(|s| s.counts()).await
+    }
+}

@@ -1,0 +1,236 @@
+//! The board in an SQLite database.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use mozi_core::{Change, Needs, Reply, State, Timestamp};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi, hooks::Wal};
+
+use crate::{
+    IdempotencyKey, OpenError, ReadError,
+    backend::{Backend, CommitFault, Fault, Recalled},
+    checkpoint::Checkpointer,
+};
+
+mod apply;
+mod load;
+mod migrate;
+mod query;
+mod queue;
+mod replay;
+mod rows;
+
+pub(crate) use migrate::{look, open};
+pub(crate) use query::Snapshot;
+
+/// Statements that a connection keeps prepared; there are about a hundred.
+const STATEMENTS: usize = 256;
+/// After so many new pages in the log the checkpoint thread is woken.
+const CHECKPOINT_PAGES: u32 = 1000;
+/// Above so many pages (64 MiB) the writer itself sees to it that the log begins anew.
+const RESTART_PAGES: u32 = 16 * 1024;
+/// How long a connection waits for another process that has locked the database.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// How many steps of a query pass between two looks at the clock.
+const STEPS_PER_LOOK: i32 = 10_000;
+
+impl From<rusqlite::Error> for Fault {
+    fn from(e: rusqlite::Error) -> Self {
+        let full = e.sqlite_error_code() == Some(ErrorCode::DiskFull);
+        Self { full, message: e.to_string() }
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(LOCK_WAIT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+/// A connection that writes.
+fn writing(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 0; \
+         PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY;",
+    )?;
+    Ok(connection)
+}
+
+/// The writer's side of an SQLite database.
+#[derive(Debug)]
+pub(crate) struct Sqlite {
+    connection: Connection,
+    path: PathBuf,
+    checkpointer: Checkpointer,
+    /// Pages in the log, as of the last commit.
+    pages: Arc<AtomicU32>,
+    /// Pages in the log when the checkpoint thread was last woken.
+    woken_at: u32,
+}
+
+impl Sqlite {
+    pub(crate) fn new(connection: Connection, path: &Path) -> Result<Self, OpenError> {
+        let sql = |e: rusqlite::Error| OpenError::Sql { path: path.to_owned(), message: e.to_string() };
+        let checkpointer = Checkpointer::start(writing(path).map_err(sql)?, path)?;
+        let pages = Arc::new(AtomicU32::new(0));
+        let mut this = Self { connection, path: path.to_owned(), checkpointer, pages, woken_at: 0 };
+        this.watch_log().map_err(sql)?;
+        Ok(this)
+    }
+
+    fn watch_log(&mut self) -> rusqlite::Result<()> {
+        let pages = Arc::clone(&self.pages);
+        self.connection.wal_hook(Some(move |_: &mut Wal, n: i32| {
+            pages.store(u32::try_from(n).unwrap_or(0), Ordering::Relaxed);
+            Ok(())
+        }))
+    }
+
+    fn run(&self, sql: &str) -> Result<(), Fault> {
+        Ok(self.connection.prepare_cached(sql)?.execute([]).map(|_| ())?)
+    }
+}
+
+impl Backend for Sqlite {
+    fn begin(&mut self) -> Result<(), Fault> {
+        self.roll_back();
+        self.run("BEGIN IMMEDIATE")
+    }
+    fn savepoint(&mut self) -> Result<(), Fault> {
+        self.run("SAVEPOINT command")
+    }
+    fn release(&mut self) -> Result<(), Fault> {
+        self.run("RELEASE command")
+    }
+    fn roll_back_to(&mut self) -> Result<(), Fault> {
+        self.run("ROLLBACK TO command")?;
+        self.release()
+    }
+    fn roll_back(&mut self) {
+        if self.in_transaction()
+            && let Err(fault) = self.run("ROLLBACK")
+        {
+            tracing::error!(error = fault.message, "a transaction could not be rolled back");
+        }
+    }
+    fn commit(&mut self) -> Result<(), CommitFault> {
+        self.run("COMMIT").map_err(|fault| {
+            // No room for the pages: the mark that makes them count is written last, so it is not there. Anything
+            // else may have struck after it.
+            if fault.full && self.in_transaction() {
+                CommitFault::Nothing(fault)
+            } else {
+                CommitFault::Unknown(fault)
+            }
+        })
+    }
+    fn in_transaction(&self) -> bool {
+        !self.connection.is_autocommit()
+    }
+    fn reopen(&mut self) -> Result<(), Fault> {
+        self.connection = writing(&self.path)?;
+        Ok(self.watch_log()?)
+    }
+    fn load(&mut self, needs: &Needs) -> Result<State, Fault> {
+        Ok(load::load(&self.connection, needs)?)
+    }
+    fn apply(&mut self, change: &Change) -> Result<(), Fault> {
+        Ok(apply::apply(&self.connection, change)?)
+    }
+    fn recall(&mut self, key: &IdempotencyKey, now: Timestamp) -> Result<Recalled, Fault> {
+        Ok(replay::recall(&self.connection, key, now)?)
+    }
+    fn remember(&mut self, key: &IdempotencyKey, reply: &Reply, now: Timestamp) -> Result<(), Fault> {
+        Ok(replay::remember(&self.connection, key, reply, now)?)
+    }
+    fn last_seq(&mut self) -> Result<u64, Fault> {
+        Ok(query::last_seq(&self.connection)?)
+    }
+    fn pause(&mut self) {
+        let pages = self.pages.load(Ordering::Relaxed);
+        if pages < self.woken_at {
+            self.woken_at = 0;
+        }
+        if pages >= RESTART_PAGES {
+            // Readers keep the log from beginning anew: wait until each has seen the newest state.
+            let restart = self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
+            if let Err(e) = restart {
+                tracing::warn!(error = %e, "the log could not begin anew; the next commit tries again");
+            }
+            self.pages.store(0, Ordering::Relaxed);
+            self.woken_at = 0;
+        } else if pages.saturating_sub(self.woken_at) >= CHECKPOINT_PAGES {
+            self.woken_at = pages;
+            self.checkpointer.wake();
+        }
+    }
+}
+
+/// A connection that only reads.
+#[derive(Debug)]
+pub(crate) struct ReadConnection {
+    connection: Connection,
+}
+
+impl ReadConnection {
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::connect(path).map_err(|e| OpenError::Sql { path: path.to_owned(), message: e.to_string() })
+    }
+
+    fn connect(path: &Path) -> rusqlite::Result<Self> {
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.execute_batch(
+            "PRAGMA query_only = ON; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;",
+        )?;
+        Ok(Self { connection })
+    }
+
+    /// Answers a question on one snapshot, which lives for `limit` at most.
+    pub(crate) fn on_snapshot<T>(
+        &mut self,
+        limit: Duration,
+        question: impl FnOnce(&Snapshot<'_>) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let end = Instant::now().checked_add(limit);
+        let late = move || end.is_some_and(|end| Instant::now() >= end);
+        self.connection.progress_handler(STEPS_PER_LOOK, Some(late))?;
+        self.connection.prepare_cached("BEGIN")?.execute([])?;
+        let answer = question(&Snapshot::of(&self.connection));
+        self.give_up_snapshot();
+        answer
+    }
+
+    /// Ends the snapshot, whatever has become of the question.
+    pub(crate) fn give_up_snapshot(&mut self) {
+        // The end must not be interrupted by the limit of what it ends.
+        let free = self.connection.progress_handler(0, None::<fn() -> bool>);
+        let ended = free.and_then(|()| {
+            if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("ROLLBACK") }
+        });
+        if let Err(e) = ended {
+            tracing::error!(error = %e, "a snapshot could not be ended");
+        }
+    }
+}
+
+impl From<rusqlite::Error> for ReadError {
+    fn from(e: rusqlite::Error) -> Self {
+        match e.sqlite_error_code() {
+            Some(ErrorCode::OperationInterrupted) => Self::TooLong(crate::READ_LIMIT),
+            _ => Self::Unavailable(e.to_string()),
+        }
+    }
+}
+
+/// Whether an error says that the file is no database or a damaged one.
+fn is_corrupt(e: &rusqlite::Error) -> bool {
+    matches!(e.sqlite_error().map(|e| e.extended_code & 0xff), Some(ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB))
+}
