@@ -115,6 +115,9 @@ pub struct Poll {
     /// Projects whose folder is worked on in place and busy.
     #[serde(default)]
     pub busy_projects: Vec<ProjectId>,
+    /// Projects whose folder is worked on in place, busy or not: one attempt at a time.
+    #[serde(default)]
+    pub in_place_projects: Vec<ProjectId>,
     /// Orders that it has and is carrying out: they are left out of the answer.
     #[serde(default)]
     pub known: Vec<KnownOrder>,

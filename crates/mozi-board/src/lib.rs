@@ -1,3 +1,121 @@
 //! The board over HTTP: rights, prompts, events.
+//!
+//! Nothing is decided here. A request becomes a command, the store decides and writes it, the answer goes back: the
+//! routes translate, refuse what is malformed, and look at rights only where something is read.
 
+mod auth;
+mod call;
+mod clock;
+mod docs;
+mod due;
+mod error;
+mod fanout;
+mod files;
+mod mask;
+mod openapi;
 pub mod prompt;
+mod routes;
+mod serve;
+mod task;
+
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
+
+use mozi_api::SessionFiles;
+use mozi_core::{Command, Request, command::Credential, project::Language};
+use mozi_store::{ReadError, Store, SubmitError};
+use tokio::sync::{Semaphore, watch};
+
+pub use auth::{Access, AttemptAccess, Decided, RunnerAccess};
+pub use clock::{Clock, hash_token, new_secret};
+pub use files::BlobError;
+pub use openapi::openapi_json;
+pub use routes::{declared, router};
+pub use serve::{Limits, serve};
+
+/// What a board is told when it is made.
+#[derive(Debug, Clone)]
+pub struct BoardConfig {
+    /// Where blobs are kept.
+    pub data_dir: PathBuf,
+    /// Where people find it.
+    pub public_url: String,
+    /// What agents are told.
+    pub agent_url: String,
+    /// Names under which it may be asked, beside loopback and that of `public_url`.
+    pub allowed_hosts: Vec<String>,
+    /// Addresses that it listens on, beside loopback: it may be asked under them.
+    pub listen_hosts: Vec<IpAddr>,
+    /// The folder of the projects' own prompt templates.
+    pub prompts_dir: Option<PathBuf>,
+    /// The language of projects that name none.
+    pub default_language: Language,
+    /// The program's version.
+    pub version: String,
+}
+
+/// Why a board could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BoardError {
+    /// Its folder of blobs.
+    #[error("open the folder of outputs: {0}")]
+    Blobs(#[from] BlobError),
+    /// Its store.
+    #[error("begin: {0}")]
+    Submit(#[from] SubmitError),
+    /// Its store.
+    #[error("begin: {0}")]
+    Read(#[from] ReadError),
+}
+
+/// A board at work.
+pub struct Board {
+    pub(crate) store: Store,
+    pub(crate) config: BoardConfig,
+    pub(crate) clock: Clock,
+    pub(crate) files: Arc<dyn SessionFiles>,
+    pub(crate) hosts: auth::Hosts,
+    pub(crate) blobs: files::Blobs,
+    pub(crate) fanout: fanout::Fanout,
+    /// Rings when a time has come.
+    pub(crate) due: watch::Receiver<u64>,
+    /// Large bodies at once: each may be held in memory whole.
+    pub(crate) large_bodies: Semaphore,
+    _due: task::Running,
+}
+
+impl Board {
+    /// A board over a store. What was online before is not any more: runners have to say hello.
+    ///
+    /// # Errors
+    /// When its folder cannot be made or the store does not answer.
+    pub async fn new(
+        store: Store,
+        config: BoardConfig,
+        files: Arc<dyn SessionFiles>,
+        clock: Clock,
+    ) -> Result<Arc<Self>, BoardError> {
+        let blobs = files::Blobs::open(&config.data_dir)?;
+        let (now, seed) = (clock.now(), clock.seed());
+        let started =
+            Request { credential: Credential::Board, via: None, now, seed, command: Command::BoardStarted };
+        store.submit(started, None).await?;
+        let listening = config.listen_hosts.iter().map(ToString::to_string);
+        let allowed: Vec<String> = config.allowed_hosts.iter().cloned().chain(listening).collect();
+        let hosts = auth::Hosts::new([config.public_url.as_str(), config.agent_url.as_str()], &allowed);
+        let fanout = fanout::Fanout::start(store.clone(), store.last_seq().await?);
+        let (bell, due) = watch::channel(0);
+        let running = task::Running::spawn("due times", due::run(store.clone(), clock.clone(), bell));
+        Ok(Arc::new(Self {
+            store,
+            config,
+            clock,
+            files,
+            hosts,
+            blobs,
+            fanout,
+            due,
+            large_bodies: Semaphore::new(4),
+            _due: running,
+        }))
+    }
+}

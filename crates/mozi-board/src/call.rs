@@ -1,0 +1,409 @@
+//! One request on its way through the board: how it enters, what it may ask, how it is answered.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{RequestPartsExt as _, body::Body, extract::RawPathParams, response::Response};
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
+use http_body_util::BodyExt as _;
+use mozi_api::{
+    body,
+    client::{IDEMPOTENCY_KEY, REQUEST_ID, VIA},
+    query,
+};
+use mozi_core::{
+    AttemptNumber, Command, Identity, ProjectId, Request, RunnerId, SessionId, TaskId, TaskKey,
+    command::Credential,
+};
+use mozi_store::{Answer, IdempotencyKey};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::timeout;
+
+use crate::{
+    Board,
+    auth::{AttemptAccess, Bearer, Decided, RunnerAccess, bearer},
+    error::ApiError,
+    routes::Route,
+    serve::{BodyPause, Closing},
+    task,
+};
+
+/// What a handler answers.
+pub(crate) type Outcome = Result<Response, ApiError>;
+
+/// The largest body in JSON, where a route does not say otherwise.
+pub(crate) const JSON_BYTES: u64 = 1024 * 1024;
+
+/// One request, admitted to its route.
+pub(crate) struct Call {
+    pub(crate) board: Arc<Board>,
+    pub(crate) head: Parts,
+    /// Behind a lock that is never waited for: a body may only be looked at by one.
+    body: Mutex<Body>,
+    /// Whose it is, where the route is decided before its answer is read.
+    pub(crate) who: Option<Identity>,
+    bearer: Option<Bearer>,
+    params: Option<RawPathParams>,
+}
+
+/// The one entrance of every route.
+pub(crate) async fn enter(
+    board: Arc<Board>,
+    route: &'static Route,
+    request: http::Request<Body>,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let id = request_id(&board, &head.headers);
+    let work = async move {
+        let body = Mutex::new(body);
+        let mut call = Call { board, head, body, who: None, bearer: None, params: None };
+        call.admit(route).await?;
+        (route.handler)(call).await
+    };
+    finish(id, AssertUnwindSafe(work).catch_unwind().await)
+}
+
+/// Where no route is, or none for this method.
+pub(crate) async fn nowhere(board: Arc<Board>, request: http::Request<Body>, wrong_method: bool) -> Response {
+    let id = request_id(&board, request.headers());
+    let (method, path) = (request.method(), request.uri().path());
+    let error = match board.hosts.check(request.headers(), request.uri()) {
+        Err(e) => e,
+        Ok(()) if wrong_method => ApiError::method_not_allowed(method),
+        Ok(()) => ApiError::not_found(format_args!("route {:?}", path.chars().take(200).collect::<String>())),
+    };
+    finish(id, Ok(Err(error)))
+}
+
+fn finish(id: HeaderValue, result: Result<Outcome, Box<dyn std::any::Any + Send>>) -> Response {
+    let mut response = match result {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => error.into_response(&id),
+        Err(panic) => {
+            let what = task::what(&*panic);
+            ApiError::internal(&format!("request {id:?} panicked: {what}")).into_response(&id)
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REQUEST_ID, id);
+    response
+}
+
+/// The id that the client gave its request, or a new one.
+fn request_id(board: &Board, headers: &HeaderMap) -> HeaderValue {
+    let given = headers.get(REQUEST_ID).filter(|v| {
+        let bytes = v.as_bytes();
+        (1..=128).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+    });
+    given.cloned().unwrap_or_else(|| {
+        HeaderValue::from_str(&format!("{:016x}", board.clock.seed()))
+            .unwrap_or_else(|_| HeaderValue::from_static("0"))
+    })
+}
+
+impl Call {
+    /// Lets the request in, as far as its route is decided before the answer is read.
+    async fn admit(&mut self, route: &Route) -> Result<(), ApiError> {
+        self.board.hosts.check(&self.head.headers, &self.head.uri)?;
+        self.bearer = bearer(&self.head.headers)?;
+        route.access.admit(self.bearer)?;
+        if !route.has_query() {
+            query::none(self.query())?;
+        }
+        if route.path.contains('{') {
+            let params = self.head.extract::<RawPathParams>().await;
+            self.params = Some(params.map_err(|e| ApiError::not_found(format_args!("such path: {e}")))?);
+        }
+        if route.access.open || route.access.decided == Decided::Within {
+            return Ok(());
+        }
+        let identity = self.identify().await?;
+        match &identity {
+            Identity::User { role, project, .. } => {
+                if route.access.user.is_none_or(|least| *role < least) {
+                    return Err(ApiError::forbidden("this token may not do this"));
+                }
+                if let (Some(scope), Ok(asked)) = (project, self.project())
+                    && *scope != asked
+                {
+                    return Err(ApiError::not_found(format_args!("project {asked}")));
+                }
+            }
+            Identity::Attempt { key, number, .. } => {
+                self.admit_attempt(route.access.attempt, key, *number).await?;
+            }
+            Identity::Runner(me) => match route.access.runner {
+                RunnerAccess::Read => {}
+                RunnerAccess::Own if self.runner()? == *me => {}
+                RunnerAccess::Own => return Err(ApiError::not_found("such runner for this token")),
+                RunnerAccess::None => return Err(ApiError::forbidden("a runner's token may not do this")),
+            },
+            Identity::Unknown | Identity::Board => {
+                return Err(ApiError::unauthenticated("this token is not known, or not any more"));
+            }
+        }
+        self.who = Some(identity);
+        Ok(())
+    }
+
+    /// For an attempt there is nothing but its own task and what is near to it; once it is closed, nothing at all.
+    async fn admit_attempt(
+        &self,
+        access: AttemptAccess,
+        own: &TaskKey,
+        number: AttemptNumber,
+    ) -> Result<(), ApiError> {
+        let asked = self.task()?;
+        let nothing = || ApiError::not_found(format_args!("task {} for this token", asked.task));
+        let near = match access {
+            AttemptAccess::Own => asked == *own,
+            AttemptAccess::Related => asked == *own || self.board.store.related(own, &asked).await?,
+            AttemptAccess::None | AttemptAccess::Project => false,
+        };
+        if !near {
+            return Err(nothing());
+        }
+        let attempt = self.board.store.attempt(own, number).await?.ok_or_else(nothing)?;
+        match attempt.outcome {
+            None => Ok(()),
+            Some(outcome) => {
+                let why = format!("it has ended: {outcome}");
+                Err(mozi_core::Refusal::AttemptClosed { number, why }.into())
+            }
+        }
+    }
+
+    /// Whose the token is.
+    pub(crate) async fn identify(&self) -> Result<Identity, ApiError> {
+        match self.bearer {
+            None => Ok(Identity::Unknown),
+            Some(b) => Ok(self.board.store.identify(b.hash, self.board.clock.now()).await?),
+        }
+    }
+
+    // --- what is asked ----------------------------------------------------------------------------------------
+
+    fn param(&self, name: &str) -> Option<&str> {
+        self.params.as_ref()?.iter().find(|(k, _)| *k == name).map(|(_, v)| v)
+    }
+
+    /// A part of the path; what cannot be such a thing does not exist.
+    pub(crate) fn path<T: std::str::FromStr>(&self, name: &str, what: &str) -> Result<T, ApiError> {
+        let text = self.param(name).unwrap_or_default();
+        text.parse().map_err(|_| {
+            ApiError::not_found(format_args!("{what} {:?}", text.chars().take(130).collect::<String>()))
+        })
+    }
+    pub(crate) fn project(&self) -> Result<ProjectId, ApiError> {
+        self.path("p", "project")
+    }
+    pub(crate) fn task(&self) -> Result<TaskKey, ApiError> {
+        Ok(TaskKey::new(self.project()?, self.path::<TaskId>("t", "task")?))
+    }
+    pub(crate) fn runner(&self) -> Result<RunnerId, ApiError> {
+        self.path("r", "runner")
+    }
+    pub(crate) fn session(&self) -> Result<SessionId, ApiError> {
+        self.path("sid", "session")
+    }
+
+    /// The query, as it stands in the address.
+    pub(crate) fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or_default()
+    }
+
+    /// A header that is one line of text.
+    fn text_header(&self, name: &HeaderName, longest: usize) -> Result<Option<&str>, ApiError> {
+        let Some(value) = self.head.headers.get(name) else { return Ok(None) };
+        let text = value.to_str().ok().filter(|t| !t.is_empty() && t.len() <= longest);
+        text.map(Some).ok_or_else(|| {
+            ApiError::invalid(name.as_str(), format_args!("must be 1 to {longest} visible ASCII characters"))
+        })
+    }
+
+    /// Returns when the server is closing.
+    pub(crate) fn closing(&self) -> impl Future<Output = ()> + Send + 'static {
+        let closing = self.head.extensions.get::<Closing>().cloned();
+        async move {
+            match closing {
+                Some(mut closing) => closing.wait().await,
+                // Called in process: it ends with its caller.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    // --- bodies -----------------------------------------------------------------------------------------------
+
+    fn content_type(&self) -> Option<&str> {
+        let text = self.head.headers.get(header::CONTENT_TYPE)?.to_str().unwrap_or("?");
+        Some(text.split(';').next().unwrap_or(text).trim())
+    }
+
+    pub(crate) fn is_multipart(&self) -> bool {
+        self.content_type().is_some_and(|t| t.eq_ignore_ascii_case("multipart/form-data"))
+    }
+
+    /// JSON is what counts as JSON; the contract's calls also take what `curl -d` says when it is told nothing.
+    fn check_json_type(&self, lenient: bool) -> Result<(), ApiError> {
+        let json = |t: &str| {
+            t.eq_ignore_ascii_case("application/json")
+                || (lenient && t.eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+        };
+        match self.content_type() {
+            None => Ok(()),
+            Some(t) if json(t) => Ok(()),
+            Some(t) => Err(ApiError::media_type(format!("the body must be application/json, not {t}"))),
+        }
+    }
+
+    pub(crate) fn pause(&self) -> Duration {
+        self.head.extensions.get::<BodyPause>().map_or(Duration::from_secs(60), |p| p.0)
+    }
+
+    fn body_mut(&mut self) -> &mut Body {
+        self.body.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The body, to be read elsewhere.
+    pub(crate) fn take_body(&mut self) -> Body {
+        std::mem::take(self.body_mut())
+    }
+
+    /// The whole body, at most so large.
+    pub(crate) async fn bytes(&mut self, limit: u64) -> Result<Bytes, ApiError> {
+        let announced = self.head.headers.get(header::CONTENT_LENGTH);
+        let announced = announced.and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|n| n > limit) {
+            return Err(ApiError::too_large("the body", limit));
+        }
+        let mut whole = BytesMut::new();
+        let mut first: Option<Bytes> = None;
+        while let Some(piece) = self.piece().await? {
+            if (whole.len() + first.as_ref().map_or(0, Bytes::len) + piece.len()) as u64 > limit {
+                return Err(ApiError::too_large("the body", limit));
+            }
+            // Most bodies come in one piece and need no copy.
+            match first.take() {
+                None if whole.is_empty() => first = Some(piece),
+                before => {
+                    whole.extend_from_slice(&before.unwrap_or_default());
+                    whole.extend_from_slice(&piece);
+                }
+            }
+        }
+        Ok(first.unwrap_or_else(|| whole.freeze()))
+    }
+
+    /// The next piece of the body.
+    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let pause = self.pause();
+        loop {
+            match timeout(pause, self.body_mut().frame()).await {
+                Err(_) => return Err(ApiError::timeout()),
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(e))) => return Err(ApiError::bad_request(format!("the body was cut off: {e}"))),
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A body in which every field is known.
+    pub(crate) async fn json<T: DeserializeOwned>(&mut self) -> Result<T, ApiError> {
+        self.check_json_type(false)?;
+        let bytes = self.bytes(JSON_BYTES).await?;
+        Ok(body::parse(&bytes)?)
+    }
+
+    /// The same where no body means an empty one.
+    pub(crate) async fn json_or_default<T: DeserializeOwned + Default>(&mut self) -> Result<T, ApiError> {
+        self.check_json_type(false)?;
+        let bytes = self.bytes(JSON_BYTES).await?;
+        Ok(body::parse_or_default(&bytes)?)
+    }
+
+    /// A body of the contract: unknown fields are warnings. With the bytes, to recognise a repetition.
+    pub(crate) async fn contract<T: DeserializeOwned>(
+        &mut self,
+        limit: u64,
+    ) -> Result<(T, Vec<String>, Bytes), ApiError> {
+        self.check_json_type(true)?;
+        let bytes = self.bytes(limit).await?;
+        let (value, warnings) = body::parse_lenient(&bytes)?;
+        Ok((value, warnings, bytes))
+    }
+
+    // --- writing ----------------------------------------------------------------------------------------------
+
+    pub(crate) fn request(&self, command: Command) -> Result<Request, ApiError> {
+        let via = self.text_header(&VIA, 40)?.unwrap_or("http").to_owned();
+        let credential = self.bearer.map_or(Credential::None, |b| Credential::Token(b.hash));
+        let (now, seed) = (self.board.clock.now(), self.board.clock.seed());
+        Ok(Request { credential, via: Some(via), now, seed, command })
+    }
+
+    /// Asks the store, in the name of whose the token is.
+    pub(crate) async fn submit(&self, command: Command) -> Result<Answer, ApiError> {
+        Ok(self.board.store.submit(self.request(command)?, None).await?)
+    }
+
+    /// The same, once for each `Idempotency-Key`; `body` is what must be the same again.
+    pub(crate) async fn submit_once(&self, command: Command, body: [u8; 32]) -> Result<Answer, ApiError> {
+        let key = self.idempotency_key(body)?;
+        Ok(self.board.store.submit(self.request(command)?, key).await?)
+    }
+
+    fn idempotency_key(&self, body_sha256: [u8; 32]) -> Result<Option<IdempotencyKey>, ApiError> {
+        let Some(key) = self.text_header(&IDEMPOTENCY_KEY, 255)? else { return Ok(None) };
+        let who = self.bearer.map(|b| crate::clock::hex(&b.hash.0)).unwrap_or_default();
+        let scope = format!("{who} {} {}", self.head.method, self.head.uri.path());
+        Ok(Some(IdempotencyKey { scope, key: key.to_owned(), body_sha256 }))
+    }
+}
+
+/// How many rows a page has: the reading of a query gives the usual number where none is named.
+pub(crate) fn rows(limit: Option<u32>) -> usize {
+    limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(50)
+}
+
+/// An answer in JSON.
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Outcome {
+    let bytes =
+        serde_json::to_vec(value).map_err(|e| ApiError::internal(&format!("could not write JSON: {e}")))?;
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// An answer of text in some format.
+pub(crate) fn text(media_type: &'static str, body: impl Into<Body>) -> Outcome {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    Ok(response)
+}
+
+/// The `ETag` of a version.
+pub(crate) fn etag(mut response: Response, version: u64) -> Outcome {
+    let value = HeaderValue::from_str(&format!("\"{version}\""));
+    response.headers_mut().extend(value.ok().map(|v| (header::ETAG, v)));
+    Ok(response)
+}
+
+/// Where what was made can be read.
+pub(crate) fn location(mut response: Response, path: &str) -> Outcome {
+    response.headers_mut().extend(HeaderValue::from_str(path).ok().map(|v| (header::LOCATION, v)));
+    Ok(response)
+}

@@ -1,0 +1,54 @@
+//! Agents and runners.
+
+use http::StatusCode;
+use mozi_api::{
+    Page,
+    agent::{Agent, PauseAgent, Runner},
+};
+use mozi_core::{AgentId, Command, Reply};
+
+use crate::{
+    call::{Call, Outcome, json},
+    error::ApiError,
+};
+
+pub(super) async fn list(call: Call) -> Outcome {
+    let now = call.board.clock.now();
+    let agents = call.board.store.agents().await?;
+    json(StatusCode::OK, &Page::whole(agents.iter().map(|(a, live)| Agent::new(a, live, now)).collect()))
+}
+
+pub(super) async fn show(call: Call) -> Outcome {
+    let id: AgentId = call.path("a", "agent")?;
+    answer(&call, &id).await
+}
+
+async fn answer(call: &Call, id: &AgentId) -> Outcome {
+    let now = call.board.clock.now();
+    let agents = call.board.store.agents().await?;
+    match agents.iter().find(|(a, _)| a.id == *id) {
+        Some((agent, live)) => json(StatusCode::OK, &Agent::new(agent, live, now)),
+        None => Err(ApiError::not_found(format_args!("agent {id}"))),
+    }
+}
+
+pub(super) async fn pause(mut call: Call) -> Outcome {
+    let agent: AgentId = call.path("a", "agent")?;
+    let body: PauseAgent = call.json_or_default().await?;
+    call.submit(Command::PauseAgent { agent: agent.clone(), detail: body.detail }).await?;
+    answer(&call, &agent).await
+}
+
+pub(super) async fn resume(call: Call) -> Outcome {
+    let agent: AgentId = call.path("a", "agent")?;
+    let answered = call.submit(Command::ResumeAgent { agent: agent.clone() }).await?;
+    match answered.reply {
+        Reply::Agent(_) => answer(&call, &agent).await,
+        _ => Err(ApiError::internal("the reply is no agent")),
+    }
+}
+
+pub(super) async fn runners(call: Call) -> Outcome {
+    let runners = call.board.store.runners().await?;
+    json(StatusCode::OK, &Page::whole(runners.iter().map(Runner::from).collect()))
+}

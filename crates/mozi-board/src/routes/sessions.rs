@@ -1,0 +1,109 @@
+//! Sessions, as people see and order them.
+
+use http::StatusCode;
+use mozi_api::{
+    Page,
+    query::{CleanQuery, LogQuery, SessionsQuery},
+    session::{Session, StartSession, StopSession},
+};
+use mozi_core::{Attempt, Command, Identity, Reply, SessionId};
+
+use super::logs;
+use crate::{
+    call::{Call, Outcome, json, location, rows},
+    error::ApiError,
+};
+
+/// Whether a token for one project only may see it.
+fn visible(call: &Call, session: &mozi_core::Session) -> bool {
+    match &call.who {
+        Some(Identity::User { project: Some(scope), .. }) => {
+            session.attempt.as_ref().is_some_and(|(key, _)| key.project == *scope)
+        }
+        _ => true,
+    }
+}
+
+/// The session that the path names, by its id or any unique beginning of it.
+async fn named(call: &Call) -> Result<SessionId, ApiError> {
+    if let Ok(id) = call.session() {
+        return Ok(id);
+    }
+    let prefix: String = call.path("sid", "session")?;
+    let missing =
+        || ApiError::not_found(format_args!("session {:?}", prefix.chars().take(60).collect::<String>()));
+    if prefix.len() < 4 || !prefix.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
+        return Err(missing());
+    }
+    match call.board.store.find_session_prefix(&prefix).await?.as_slice() {
+        [] => Err(missing()),
+        [one] => Ok(*one),
+        [_, _, ..] => {
+            Err(ApiError::invalid("session_id", "begins so for more than one session: write more of it"))
+        }
+    }
+}
+
+async fn load(call: &Call, id: SessionId) -> Result<(mozi_core::Session, Option<Attempt>), ApiError> {
+    let found = call.board.store.session(id).await?.filter(|(s, _)| visible(call, s));
+    found.ok_or_else(|| ApiError::not_found(format_args!("session {id}")))
+}
+
+pub(super) async fn list(call: Call) -> Outcome {
+    let asked = SessionsQuery::parse(call.query())?;
+    let store = &call.board.store;
+    let mut sessions = Vec::new();
+    match &asked.prefix {
+        None => sessions = store.sessions(asked.active, rows(asked.limit)).await?,
+        Some(prefix) => {
+            for id in store.find_session_prefix(prefix).await? {
+                sessions.extend(store.session(id).await?.map(|(s, _)| s));
+            }
+            sessions.retain(|s| asked.active.is_none_or(|active| s.is_open() == active));
+        }
+    }
+    let items = sessions.iter().filter(|s| visible(&call, s)).map(Session::from).collect();
+    json(StatusCode::OK, &Page::whole(items))
+}
+
+pub(super) async fn start(mut call: Call) -> Outcome {
+    let body: StartSession = call.json().await?;
+    let command = body.into_command(call.board.clock.session_id()?)?;
+    let session = answered(call.submit(command).await?.reply)?;
+    let path = format!("/api/sessions/{}", session.session_id);
+    location(json(StatusCode::CREATED, &session)?, &path)
+}
+
+fn answered(reply: Reply) -> Result<Session, ApiError> {
+    match reply {
+        Reply::Session { session, .. } => Ok(Session::from(&*session)),
+        _ => Err(ApiError::internal("the reply is no session")),
+    }
+}
+
+pub(super) async fn show(call: Call) -> Outcome {
+    let id = named(&call).await?;
+    let (session, _) = load(&call, id).await?;
+    json(StatusCode::OK, &Session::from(&session))
+}
+
+pub(super) async fn stop(mut call: Call) -> Outcome {
+    let session_id = named(&call).await?;
+    let body: StopSession = call.json_or_default().await?;
+    let answer = call.submit(Command::StopSession { session_id, why: body.detail }).await?;
+    json(StatusCode::OK, &answered(answer.reply)?)
+}
+
+pub(super) async fn clean(call: Call) -> Outcome {
+    let force = CleanQuery::parse(call.query())?.force.unwrap_or(false);
+    let session_id = named(&call).await?;
+    let answer = call.submit(Command::CleanSession { session_id, force }).await?;
+    json(StatusCode::OK, &answered(answer.reply)?)
+}
+
+pub(super) async fn log(call: Call) -> Outcome {
+    let asked = LogQuery::parse(call.query())?;
+    let id = named(&call).await?;
+    let (_, attempt) = load(&call, id).await?;
+    logs::answer(&call, id, attempt.as_ref(), &asked).await
+}

@@ -1,0 +1,44 @@
+//! Tokens of people and scripts.
+
+use http::StatusCode;
+use mozi_api::{
+    Page,
+    token::{CreateToken, CreatedToken, Token},
+};
+use mozi_core::{Command, Identity, Reply};
+
+use crate::{
+    call::{Call, Outcome, json, location},
+    clock::{hash_token, new_secret},
+    error::ApiError,
+};
+
+pub(super) async fn list(call: Call) -> Outcome {
+    let tokens = call.board.store.tokens().await?;
+    json(StatusCode::OK, &Page::whole(tokens.iter().map(Token::from).collect()))
+}
+
+pub(super) async fn create(mut call: Call) -> Outcome {
+    let body: CreateToken = call.json().await?;
+    // A token belongs to whoever makes it; whether they may is decided with the command.
+    let user = match call.identify().await? {
+        Identity::User { user, .. } => user,
+        _ => return Err(ApiError::unauthenticated("this token is not known, or not any more")),
+    };
+    let secret = new_secret("mozi_u_")?;
+    let answer = call.submit(body.into_command(hash_token(&secret), user)).await?;
+    let Reply::Token(token) = answer.reply else {
+        return Err(ApiError::internal("the reply is no token"));
+    };
+    let created = CreatedToken { token: secret, info: Token::from(&*token) };
+    location(json(StatusCode::CREATED, &created)?, "/api/tokens")
+}
+
+pub(super) async fn revoke(call: Call) -> Outcome {
+    let name: String = call.path("name", "token")?;
+    let answer = call.submit(Command::RevokeToken { name }).await?;
+    let Reply::Token(token) = answer.reply else {
+        return Err(ApiError::internal("the reply is no token"));
+    };
+    json(StatusCode::OK, &Token::from(&*token))
+}
