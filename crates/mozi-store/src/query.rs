@@ -110,11 +110,11 @@ pub struct PromptMaterial {
     pub parent: Option<Task>,
     /// Its attempts, with the ends of their logs; newest first.
     pub attempts: Vec<Attempt>,
-    /// Its outputs without their bytes, newest first.
+    /// Its outputs, newest first; with their bytes only where a reviewer's page may show them.
     pub outputs: Vec<Output>,
     /// Its comments, newest first.
     pub comments: Vec<Comment>,
-    /// Its events `review_given` and `status_changed` with a detail, newest first.
+    /// Its events `review_given`, `status_changed` with a detail, and refused late reports; newest first.
     pub remarks: Vec<Event>,
 }
 

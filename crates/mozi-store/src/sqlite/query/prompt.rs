@@ -1,6 +1,6 @@
 //! What the prompt of a task is made from.
 
-use mozi_core::{Event, TaskKey};
+use mozi_core::{Event, Status, TaskKey};
 
 use super::{Answer, Snapshot};
 use crate::{
@@ -10,6 +10,10 @@ use crate::{
         rows::{self, Sql},
     },
 };
+
+/// The largest content, in bytes, and the most outputs, that a reviewer's page may show in full.
+const SHOWN_BYTES: u64 = 8 * 1024;
+const SHOWN: usize = 20;
 
 impl Snapshot<'_> {
     pub(crate) fn prompt_material(&self, key: &TaskKey) -> Answer<Option<PromptMaterial>> {
@@ -34,6 +38,13 @@ impl Snapshot<'_> {
         attempts.reverse();
         outputs.reverse();
         comments.reverse();
+        if task.state.status == Status::Review {
+            for output in outputs.iter_mut().take(SHOWN).filter(|o| o.size_bytes <= SHOWN_BYTES) {
+                if let Some(whole) = self.output(key, output.id)? {
+                    *output = whole;
+                }
+            }
+        }
         let remarks = self.remarks(key)?;
         Ok(Some(PromptMaterial { task, project, dependencies, parent, attempts, outputs, comments, remarks }))
     }
@@ -44,7 +55,8 @@ impl Snapshot<'_> {
             select!(
                 rows::EVENT,
                 "events WHERE project_id = ?1 AND task_id = ?2 AND (event_type = 'review_given'
-                 OR event_type = 'status_changed' AND detail ->> '$.detail' IS NOT NULL) ORDER BY id DESC"
+                 OR event_type = 'status_changed' AND detail ->> '$.detail' IS NOT NULL
+                 OR event_type = 'notice' AND detail ->> '$.code' = 'outbox_refused') ORDER BY id DESC"
             ),
             [key.project.as_str(), key.task.as_str()],
             |row| rows::event(row).map(|(_, e)| e),
