@@ -9,13 +9,17 @@ use crate::{
     id::{AgentId, AttemptNumber, ProjectId, RunnerId, SessionId, TaskId, TaskKey},
     outcome::Reason,
     output::{Content, OutputType},
-    project::{Dispatch, Language, OnNoVerdict, RequireOutput, RetryOrBlock, Review, Settings},
+    project::Review,
     session::HeldUp,
-    state::{ClaimNeeds, Needs},
     task::{Status, TaskSpec, Until},
     time::Timestamp,
     token::{Holder, TokenHash},
 };
+
+pub use setting::SettingChange;
+
+mod needs;
+mod setting;
 
 /// By what right something is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,74 +123,6 @@ pub enum Command {
     Due,
 }
 
-/// One setting of a project and its new value.
-#[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "named as the fields of `Settings`")]
-pub enum SettingChange {
-    DefaultAgent(Option<AgentId>),
-    Dispatch(Dispatch),
-    Review(Review),
-    RequireOutput(RequireOutput),
-    MaxAttempts(u32),
-    MaxReviewAttempts(u32),
-    MaxReviewRounds(u32),
-    OnNoVerdict(OnNoVerdict),
-    OnLost(RetryOrBlock),
-    OnTimeout(RetryOrBlock),
-    BackoffInitial(Duration),
-    BackoffMax(Duration),
-    MaxSessions(Option<u32>),
-    AgentsMayCreate(bool),
-    Language(Language),
-    Bootstrap(Option<String>),
-}
-
-impl SettingChange {
-    /// Carries it out.
-    pub fn apply(&self, s: &mut Settings) {
-        match self.clone() {
-            Self::DefaultAgent(v) => s.default_agent = v,
-            Self::Dispatch(v) => s.dispatch = v,
-            Self::Review(v) => s.review = v,
-            Self::RequireOutput(v) => s.require_output = v,
-            Self::MaxAttempts(v) => s.max_attempts = v,
-            Self::MaxReviewAttempts(v) => s.max_review_attempts = v,
-            Self::MaxReviewRounds(v) => s.max_review_rounds = v,
-            Self::OnNoVerdict(v) => s.on_no_verdict = v,
-            Self::OnLost(v) => s.on_lost = v,
-            Self::OnTimeout(v) => s.on_timeout = v,
-            Self::BackoffInitial(v) => s.backoff_initial = v,
-            Self::BackoffMax(v) => s.backoff_max = v,
-            Self::MaxSessions(v) => s.max_sessions = v,
-            Self::AgentsMayCreate(v) => s.agents_may_create = v,
-            Self::Language(v) => s.language = v,
-            Self::Bootstrap(v) => s.bootstrap = v,
-        }
-    }
-    /// Its name and new value, for the event.
-    pub fn named(&self) -> (&'static str, Value) {
-        let ms = |d: &Duration| Value::from(u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
-        match self {
-            Self::DefaultAgent(v) => ("default_agent", Value::from(v.as_ref().map(AgentId::as_str))),
-            Self::Dispatch(v) => ("dispatch", Value::from(v.as_str())),
-            Self::Review(v) => ("review", Value::from(v.as_str())),
-            Self::RequireOutput(v) => ("require_output", Value::from(v.as_str())),
-            Self::MaxAttempts(v) => ("max_attempts", Value::from(*v)),
-            Self::MaxReviewAttempts(v) => ("max_review_attempts", Value::from(*v)),
-            Self::MaxReviewRounds(v) => ("max_review_rounds", Value::from(*v)),
-            Self::OnNoVerdict(v) => ("on_no_verdict", Value::from(v.as_str())),
-            Self::OnLost(v) => ("on_lost", Value::from(v.as_str())),
-            Self::OnTimeout(v) => ("on_timeout", Value::from(v.as_str())),
-            Self::BackoffInitial(v) => ("backoff_initial_ms", ms(v)),
-            Self::BackoffMax(v) => ("backoff_max_ms", ms(v)),
-            Self::MaxSessions(v) => ("max_sessions", Value::from(*v)),
-            Self::AgentsMayCreate(v) => ("agents_may_create", Value::from(*v)),
-            Self::Language(v) => ("language", Value::from(v.as_str())),
-            Self::Bootstrap(v) => ("bootstrap", Value::from(v.clone())),
-        }
-    }
-}
-
 /// A new task.
 #[derive(Debug, Clone)]
 pub struct NewTask {
@@ -284,6 +220,9 @@ pub struct Claim {
     pub offers: Vec<Offer>,
     /// Projects whose folder is worked on in place and busy.
     pub busy: Vec<ProjectId>,
+    /// Projects whose folder is worked on in place, busy or not: one attempt at a time, also of those that this
+    /// very command claims.
+    pub in_place: Vec<ProjectId>,
 }
 
 /// A session by name.
@@ -426,95 +365,4 @@ pub struct AgentHello {
     pub timeout_ms: Option<u64>,
     pub callback: String,
     pub held_back: Option<String>,
-}
-
-impl Request {
-    /// The slice of the board that the command is decided on.
-    pub fn needs(&self) -> Needs {
-        let mut needs = Needs { now: self.now, ..Needs::default() };
-        if let Credential::Token(hash) = self.credential {
-            needs.credential = Some(hash);
-        }
-        match &self.command {
-            Command::CreateProject { id, .. } | Command::SetProject { id, .. } => {
-                needs.projects.push(id.clone())
-            }
-            Command::CreateTask(new) => {
-                needs.projects.push(new.project.clone());
-                needs.new_task = Some((new.project.clone(), new.id.clone()));
-                let others = new.depends_on.iter().map(|(t, _)| t).chain(&new.spec.parent);
-                needs.tasks.extend(others.map(|t| TaskKey::new(new.project.clone(), t.clone())));
-                needs.agents.extend(new.spec.agent.clone());
-                needs.default_agent = true;
-                needs.identity_task = true;
-            }
-            Command::EditTask { key, .. } => needs.tasks.push(key.clone()),
-            Command::SetDependency { key, on, .. } => {
-                needs.tasks.push(key.clone());
-                needs.tasks.push(TaskKey::new(key.project.clone(), on.clone()));
-                needs.dependencies = Some(key.clone());
-                needs.path = Some((key.project.clone(), on.clone(), key.task.clone()));
-            }
-            Command::RemoveDependency { key, .. } => {
-                needs.tasks.push(key.clone());
-                needs.dependencies = Some(key.clone());
-            }
-            Command::Report(r) => {
-                needs.tasks.push(r.key.clone());
-                needs.dependents = Some(r.key.clone());
-            }
-            Command::AddOutput(o) => needs.tasks.push(o.key.clone()),
-            Command::AddComment { key, .. } => needs.tasks.push(key.clone()),
-            Command::Claim(c) => {
-                needs.runners.push(c.runner_id.clone());
-                needs.agents.clone_from(&c.agents);
-                needs.live = true;
-                needs.sessions.extend(c.offers.iter().map(|o| o.session_id));
-                needs.claim = Some(ClaimNeeds {
-                    agents: c.agents.clone(),
-                    busy: c.busy.clone(),
-                    limit: c.offers.len(),
-                });
-            }
-            Command::StartSession(s) => {
-                needs.agents.push(s.agent.clone());
-                needs.agent_runners = true;
-                needs.live = true;
-                needs.sessions.push(s.session_id);
-                if let Some(key) = &s.task {
-                    needs.tasks.push(key.clone());
-                    needs.dependencies = Some(key.clone());
-                    needs.dependents = Some(key.clone());
-                }
-            }
-            Command::TakeSession { session_id, .. }
-            | Command::Started { session_id, .. }
-            | Command::NoteSession { session_id, .. }
-            | Command::CleanSession { session_id, .. }
-            | Command::StopSession { session_id, .. } => {
-                needs.sessions.push(*session_id);
-                needs.session_dependents = true;
-            }
-            Command::End(end) => {
-                needs.sessions.push(end.session_id);
-                needs.session_dependents = true;
-            }
-            Command::Hello(h) => {
-                needs.runners.push(h.runner_id.clone());
-                needs.agents_of = Some(h.runner_id.clone());
-                needs.agents.extend(h.agents.iter().map(|a| a.id.clone()));
-            }
-            Command::Goodbye { runner_id } => needs.runners.push(runner_id.clone()),
-            Command::BoardStarted => needs.all_runners = true,
-            Command::PauseAgent { agent, .. } | Command::ResumeAgent { agent } => {
-                needs.agents.push(agent.clone())
-            }
-            Command::CreateToken { name, .. } | Command::RevokeToken { name } => {
-                needs.token = Some(name.clone())
-            }
-            Command::Notice { key, .. } => needs.tasks.extend(key.clone()),
-            Command::Due => needs.far_due = true,
-        }
-        needs
-    }
 }

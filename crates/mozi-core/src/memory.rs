@@ -35,6 +35,8 @@ pub struct MemoryBoard {
     pub tasks: BTreeMap<TaskKey, Task>,
     /// The digests of the bodies that made the tasks.
     pub fingerprints: BTreeMap<TaskKey, String>,
+    /// The tasks in the order of their creation.
+    pub created: Vec<TaskKey>,
     /// What each task waits for.
     pub dependencies: BTreeMap<TaskKey, BTreeMap<TaskId, Until>>,
     /// Attempts by task and number.
@@ -152,6 +154,7 @@ impl MemoryBoard {
             Change::InsertTask { task, fingerprint } => {
                 find(&mut self.projects, &task.key.project, "project")?;
                 self.fingerprints.insert(task.key.clone(), fingerprint.clone());
+                self.created.push(task.key.clone());
                 insert(&mut self.tasks, task.key.clone(), task, "task")
             }
             Change::UpdateTaskSpec(t) => {

@@ -74,7 +74,7 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unauthenticated => f.write_str("a valid bearer token is needed"),
-            Self::Forbidden { why } => f.write_str(why),
+            Self::Forbidden { why } | Self::SessionActive { why } => f.write_str(why),
             Self::NotFound { what } => write!(f, "there is no {what}"),
             Self::Invalid { field, why } => write!(f, "`{field}` {why}"),
             Self::TransitionRefused { current, asked, allowed, why } => {
@@ -112,7 +112,6 @@ impl std::fmt::Display for Refusal {
             Self::DependencyCycle { task, on } => {
                 write!(f, "task {task} cannot wait for {on}: {on} waits for {task} already")
             }
-            Self::SessionActive { why } => f.write_str(why),
             Self::ProjectArchived { project } => write!(f, "project {project} is archived"),
             Self::IdempotencyConflict => {
                 f.write_str("this Idempotency-Key was used before, with another body")

@@ -58,6 +58,8 @@ pub struct Needs {
     pub token: Option<String>,
     /// Tasks whose due time the board set and that is further away than it may set: at most 1,000.
     pub far_due: bool,
+    /// All agents that are paused until a time.
+    pub paused_agents: bool,
 }
 
 /// Ready tasks for these agents.
@@ -67,8 +69,9 @@ pub struct ClaimNeeds {
     pub agents: Vec<AgentId>,
     /// Not in these projects.
     pub busy: Vec<ProjectId>,
-    /// How many can be claimed at most. For each agent with a free slot, as many of its ready tasks as this are
-    /// loaded, each with its project, and listed over all agents by (priority, `created_at`, project, id). Left
+    /// How many can be claimed at most. For each agent with a free slot, at least as many of its ready tasks as
+    /// this are loaded, each with its project, listed over all agents by (priority, `created_at`, order of
+    /// creation). Left
     /// out, so that they do not take the place of what can be claimed: tasks of archived, manual, full and busy
     /// projects, tasks whose time has not come (a time set by the board is believed at most `backoff_max` ahead),
     /// and tasks in a role that the agent has not.

@@ -215,7 +215,7 @@ pub fn claimability(
         None => waits.push(WaitingFor::NoAgent),
         // Nobody reviews what is their own.
         Some(id) if role == Role::Reviewer && task.state.executors.contains(id) => {
-            waits.push(WaitingFor::Review)
+            waits.push(WaitingFor::Review);
         }
         Some(id) => waits.extend(agent_blockers(id, role, floor)),
     }
@@ -253,10 +253,13 @@ pub fn agent_blockers(id: &AgentId, role: Role, floor: Floor<'_>) -> Vec<Waiting
         waits.push(WaitingFor::AgentHeldBack { agent: id.clone(), why: why.clone() });
     }
     let held = held_by(floor.live, |s| s.agent == *id);
-    // After a pause by the board one task is tried before the rest.
-    let limit = if agent.pauses > 0 { 1 } else { agent.max_sessions };
-    if limit > 0 && held.len() >= limit as usize {
+    // After a pause by the board one task is tried before the rest; what still runs from before does not count.
+    let since = agent.paused.as_ref().map(|p| p.since);
+    let tried = held_by(floor.live, |s| s.agent == *id && since.is_none_or(|at| s.started_at > at));
+    if agent.max_sessions > 0 && held.len() >= agent.max_sessions as usize {
         waits.push(WaitingFor::AgentSlot { agent: id.clone(), held_by: held });
+    } else if agent.pauses > 0 && !tried.is_empty() {
+        waits.push(WaitingFor::AgentSlot { agent: id.clone(), held_by: tried });
     }
     let on_runner = held_by(floor.live, |s| s.runner_id == agent.runner_id);
     if let Some(r) = runner.filter(|r| on_runner.len() >= r.max_sessions as usize) {
@@ -311,15 +314,11 @@ pub fn waiting_for(
             (Some(a), Review::Agent(_)) if a.role == Role::Reviewer && a.revoked_at.is_none() => {
                 vec![at_work(a)]
             }
-            (open, Review::Agent(_)) if !task.state.reviewer_given_up => {
+            (_, Review::Agent(_)) if !task.state.reviewer_given_up => {
                 let waits = claimability(task, project, &[], None, floor).waiting_for;
                 // A person may be faster than any reviewer; say so beside what holds the reviewer up.
-                open.filter(|_| waits.is_empty())
-                    .map(ending)
-                    .into_iter()
-                    .chain(waits)
-                    .chain([WaitingFor::Review])
-                    .collect()
+                let waits = waits.into_iter().filter(|w| *w != WaitingFor::Review);
+                waits.chain([WaitingFor::Review]).collect()
             }
             _ => vec![WaitingFor::Review],
         },

@@ -20,11 +20,17 @@ pub(super) fn claim(d: &mut Desk<'_>, c: &Claim) -> Result<Reply, Refusal> {
     if !d.state.runners.contains_key(&c.runner_id) {
         return Err(Refusal::not_found(format!("runner {}: it has to say hello first", c.runner_id)));
     }
+    for (i, offer) in c.offers.iter().enumerate() {
+        let same = |o: &Offer| o.session_id == offer.session_id || o.token_hash == offer.token_hash;
+        if c.offers.iter().take(i).any(same) {
+            return Err(Refusal::invalid("offers", "names a session or a token twice"));
+        }
+    }
     let mut claimed = Vec::new();
     let mut ready = std::mem::take(&mut d.state.ready).into_iter();
     for offer in &c.offers {
-        if let Some(again) = offered_before(d, c, offer) {
-            claimed.extend(again);
+        if let Some(session) = d.state.sessions.get(&offer.session_id) {
+            claimed.extend(offered_before(d, c, offer).map(|a| (a.clone(), session.clone())));
             continue;
         }
         for key in ready.by_ref() {
@@ -38,12 +44,13 @@ pub(super) fn claim(d: &mut Desk<'_>, c: &Claim) -> Result<Reply, Refusal> {
 }
 
 /// A repeated offer answers the attempt that it opened; a lost reply is asked for again like this.
-fn offered_before(d: &Desk<'_>, c: &Claim, offer: &Offer) -> Option<Option<(Attempt, Session)>> {
-    let session = d.state.sessions.get(&offer.session_id)?;
-    let attempt = d.state.attempts.iter().find(|a| a.session_id == offer.session_id)?;
-    let same =
-        attempt.is_open() && session.runner_id == c.runner_id && attempt.token_hash == Some(offer.token_hash);
-    Some(same.then(|| (attempt.clone(), session.clone())))
+fn offered_before<'a>(d: &'a Desk<'_>, c: &Claim, offer: &Offer) -> Option<&'a Attempt> {
+    d.state.attempts.iter().find(|a| {
+        a.session_id == offer.session_id
+            && a.is_open()
+            && a.runner_id == c.runner_id
+            && a.token_hash == Some(offer.token_hash)
+    })
 }
 
 fn try_claim(
@@ -65,7 +72,13 @@ fn try_claim(
         return Ok(None);
     }
     let found = waiting::claimability(task, project, &[], None, floor(d, &c.busy));
-    let Some(agent) = found.agent.filter(|a| c.agents.contains(a)) else { return Ok(None) };
+    let its_own = |id: &AgentId| {
+        c.agents.contains(id) && d.state.agents.get(id).is_some_and(|a| a.runner_id == c.runner_id)
+    };
+    let Some(agent) = found.agent.filter(its_own) else { return Ok(None) };
+    if c.in_place.contains(&project.id) && has_live(d, &project.id) {
+        return Ok(None);
+    }
     if task.state.unmet > 0 && !reviewing || !found.waiting_for.is_empty() {
         return Ok(None);
     }
@@ -78,6 +91,12 @@ fn try_claim(
         order: None,
     };
     open(d, key, opening).map(Some)
+}
+
+/// Whether a session works on a task of the project.
+fn has_live(d: &Desk<'_>, project: &ProjectId) -> bool {
+    let of_project = |s: &Session| s.attempt.as_ref().is_some_and(|(k, _)| k.project == *project);
+    d.state.live.iter().any(|s| s.is_open() && of_project(s))
 }
 
 fn floor<'a>(d: &'a Desk<'_>, busy: &'a [ProjectId]) -> Floor<'a> {

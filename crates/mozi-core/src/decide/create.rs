@@ -32,8 +32,14 @@ pub(super) fn create(d: &mut Desk<'_>, new: &NewTask) -> Result<Reply, Refusal> 
         return Err(Refusal::ProjectArchived { project: project.id.to_string() });
     }
     let mut spec = new.spec.clone();
-    if let Some((own, _)) = &creator {
+    if let Some((own, number)) = &creator {
         spec.parent = Some(own.task.clone());
+        let attempt = d.attempt(own, *number).ok_or_else(|| Refusal::not_found("attempt"))?;
+        if attempt.created_tasks >= limits::CREATED_PER_ATTEMPT {
+            return Err(Refusal::Forbidden {
+                why: format!("an attempt may create at most {} tasks", limits::CREATED_PER_ATTEMPT),
+            });
+        }
     }
     limits::spec(&spec)?;
     if new.depends_on.len() > limits::DEPENDENCIES {
@@ -42,15 +48,16 @@ pub(super) fn create(d: &mut Desk<'_>, new: &NewTask) -> Result<Reply, Refusal> 
             format!("has more than {} entries", limits::DEPENDENCIES),
         ));
     }
-    let parent_depth = match &spec.parent {
+    let parent = match &spec.parent {
         None => None,
         Some(p) => match d.state.tasks.get(&TaskKey::new(project.id.clone(), p.clone())) {
             Some(t) => Some(t.state.depth),
             None => return Err(Refusal::invalid("parent", format!("names task {p}, which does not exist"))),
         },
     };
-    let depth = parent_depth.map_or(0, |n| n.saturating_add(1));
-    if creator.is_some() && depth > limits::CREATED_DEPTH {
+    // What a person creates begins anew, whatever it is linked to: only chains of agents are limited.
+    let depth = parent.filter(|_| creator.is_some()).map_or(0, |n| n.saturating_add(1));
+    if depth > limits::CREATED_DEPTH {
         return Err(Refusal::Forbidden {
             why: format!("agents may create tasks at most {} deep", limits::CREATED_DEPTH),
         });
@@ -117,7 +124,7 @@ fn creator(d: &Desk<'_>, new: &NewTask) -> Result<Option<(TaskKey, u32)>, Refusa
     if key.project != new.project {
         return Err(Refusal::not_found(format!("project {}", new.project)));
     }
-    super::report::open_for_writing(d, &key, number)?;
+    super::deliver::while_it_stands(d, &key, number)?;
     if role != Role::Executor || !d.project(&key.project)?.settings.agents_may_create {
         return Err(Refusal::Forbidden {
             why: "agents may not create tasks in this project (setting agents_may_create)".into(),
@@ -125,12 +132,6 @@ fn creator(d: &Desk<'_>, new: &NewTask) -> Result<Option<(TaskKey, u32)>, Refusa
     }
     if new.spec.parent.as_ref().is_some_and(|p| *p != key.task) {
         return Err(Refusal::invalid("parent", format!("must be your own task {}", key.task)));
-    }
-    let attempt = d.attempt(&key, number).ok_or_else(|| Refusal::not_found("attempt"))?;
-    if attempt.created_tasks >= limits::CREATED_PER_ATTEMPT {
-        return Err(Refusal::Forbidden {
-            why: format!("an attempt may create at most {} tasks", limits::CREATED_PER_ATTEMPT),
-        });
     }
     Ok(Some((key, number)))
 }

@@ -30,15 +30,21 @@ fn writer(
     if own != *key {
         return Err(Refusal::not_found(format!("task {} for this token", key.task)));
     }
-    let verdict = open_for_writing(d, key, number)?.verdict;
-    let current = d.task(key)?.state.status;
-    if let Some(verdict) = verdict.filter(|v| v.status() != current) {
-        return Err(Refusal::VerdictGiven { verdict, current });
-    }
+    while_it_stands(d, key, number)?;
     if let Some(claimed) = claimed.filter(|c| !c.eq_ignore_ascii_case(agent.as_str())) {
         d.warn(format!("the body says {claimed}, the token says {agent}: the token counts"));
     }
     Ok(Some((number, agent)))
+}
+
+/// The attempt may write, and the task is still where its verdict put it, if it has given one.
+pub(super) fn while_it_stands(d: &Desk<'_>, key: &TaskKey, number: AttemptNumber) -> Result<(), Refusal> {
+    let verdict = open_for_writing(d, key, number)?.verdict;
+    let current = d.task(key)?.state.status;
+    match verdict.filter(|v| v.status() != current) {
+        Some(verdict) => Err(Refusal::VerdictGiven { verdict, current }),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn output(d: &mut Desk<'_>, new: &NewOutput) -> Result<Reply, Refusal> {
@@ -151,6 +157,8 @@ pub(super) fn notice(
             return Err(Refusal::Forbidden { why: "notices are written by Mozi itself".into() });
         }
     };
+    limits::line("code", code, limits::WORD_CHARS)?;
+    limits::text("text", text, limits::DETAIL_BYTES)?;
     if let Some(key) = key {
         d.task(key)?;
     }

@@ -1,7 +1,8 @@
 //! Due times that a jump of the clock has moved out of reach.
 
-use super::{About, Desk};
+use super::{About, Desk, agents};
 use crate::{
+    agent::Pause,
     change::Reply,
     event::EventKind,
     refusal::Refusal,
@@ -26,6 +27,19 @@ pub(super) fn due(d: &mut Desk<'_>) -> Result<Reply, Refusal> {
                 EventKind::TaskEdited { changed: vec!["not_before".into()], not_before: Some(Some(longest)) },
             );
         }
+    }
+    let too_long: Vec<_> = d
+        .state
+        .agents
+        .values()
+        .filter_map(|a| {
+            let p = a.paused.clone()?;
+            let until = p.believed_until(now)?;
+            (p.until != Some(until)).then_some((a.id.clone(), Pause { until: Some(until), ..p }))
+        })
+        .collect();
+    for (id, pause) in too_long {
+        agents::set_pause(d, &id, pause, Actor::board());
     }
     Ok(Reply::Done)
 }

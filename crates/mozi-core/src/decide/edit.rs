@@ -46,7 +46,11 @@ pub(super) fn edit(d: &mut Desk<'_>, key: &TaskKey, patch: &TaskPatch) -> Result
     if changed.is_empty() {
         return Ok(Reply::Task { task: Box::new(task), created: false, warnings: Vec::new() });
     }
+    let another_reviewer = spec.review != task.spec.review;
     store(d, key, spec)?;
+    if another_reviewer {
+        d.change_task(key)?.state.reviewer_given_up = false;
+    }
     if let Some(at) = not_before {
         d.change_task(key)?.state.not_before = at.map(|at| NotBefore { at, by_board: false });
     }

@@ -1,13 +1,13 @@
 //! The end of a session: what it was, and what follows for its task.
 
-use super::{About, Desk, Move, agents::set_pause, deliver, report::give_verdict, review, sessions};
+use super::{About, Desk, Move, agents, deliver, report::give_verdict, review, sessions};
 use crate::{
-    agent::{PAUSE_INITIAL, PAUSE_MAX, Pause, SPAWN_FAILURES_BLOCK_TASK, SPAWN_FAILURES_PAUSE_AGENT},
+    agent::SPAWN_FAILURES_BLOCK_TASK,
     attempt::{Attempt, Role, Verdict, VerdictMode},
     change::{Change, Reply},
-    command::{Cause, End, NewOutput},
+    command::{End, NewOutput},
     event::EventKind,
-    id::{AgentId, TaskKey},
+    id::TaskKey,
     outcome::{Outcome, Reason},
     output::{Content, OutputType},
     project::{OnNoVerdict, RetryOrBlock},
@@ -58,7 +58,7 @@ pub(super) fn end(d: &mut Desk<'_>, end: &End) -> Result<Reply, Refusal> {
         }
         Some(a) => close(d, end, a, outcome, reason)?,
     }
-    hold_agent(d, &session.agent, end, outcome, reason);
+    agents::after_end(d, &session, end, outcome, reason);
     let attempt = session.attempt.as_ref().and_then(|(k, n)| d.attempt(k, *n)).cloned();
     Ok(Reply::Session {
         session: Box::new(d.session(end.session_id)?.clone()),
@@ -121,7 +121,7 @@ fn close(
     }
     let next = (moves && !by_exit).then(|| after_close(d, a, outcome, reason)).transpose()?;
     let not_before = match &next {
-        Some(n) if repeats(n, a.role) && !blames_provider => {
+        Some(n) if repeats(n, a.role) => {
             let s = &d.project(&key.project)?.settings;
             let pause = retry::backoff(d.task(key)?.state.repeats, s.backoff_initial, s.backoff_max, seed);
             Some(now.plus(pause))
@@ -213,12 +213,12 @@ fn after_close(d: &Desk<'_>, a: &Attempt, outcome: Outcome, reason: Option<Reaso
             Role::Reviewer => Next::blocked("reviewer", detail),
         }
     };
-    let again_or_block = |choice| match choice {
-        RetryOrBlock::Retry => again(),
-        RetryOrBlock::Block if a.role == Role::Executor => {
+    let again_or_block = |choice| {
+        if choice == RetryOrBlock::Block && a.role == Role::Executor {
             Next::blocked(outcome.as_str(), why(&format!("ended as {outcome}")))
+        } else {
+            again()
         }
-        RetryOrBlock::Block => again(),
     };
     Ok(match outcome {
         Outcome::DryRun => Next::blocked("dry_run", "a dry run: nothing was started"),
@@ -290,56 +290,4 @@ fn metadata(end: &End) -> serde_json::Value {
     put("error", end.error.as_ref());
     put("final_text", end.reading.final_text.as_ref());
     serde_json::Value::Object(map)
-}
-
-/// Failed starts and a provider in trouble hold the agent back; a start that worked ends that.
-fn hold_agent(d: &mut Desk<'_>, id: &AgentId, end: &End, outcome: Outcome, reason: Option<Reason>) {
-    let now = d.now;
-    let Some(agent) = d.state.agents.get(id).cloned() else { return };
-    let by_person = agent.paused.as_ref().is_some_and(|p| p.until.is_none());
-    let blamed = reason.is_some_and(Reason::blames_provider);
-    let failed_start = outcome == Outcome::SpawnFailed && end.cause != Cause::NeverStarted;
-    if failed_start && let Some(a) = d.change_agent(id) {
-        a.spawn_failures = a.spawn_failures.saturating_add(1);
-    }
-    let too_many = failed_start && agent.spawn_failures.saturating_add(1) >= SPAWN_FAILURES_PAUSE_AGENT;
-    if blamed || too_many {
-        let reset = end.reading.reset_at.filter(|_| blamed);
-        let length = retry::doubled(PAUSE_INITIAL, agent.pauses, PAUSE_MAX);
-        if let Some(a) = d.change_agent(id) {
-            a.pauses = a.pauses.saturating_add(1);
-        }
-        if !by_person {
-            let detail = if blamed {
-                reason.map(|r| r.advice().0.to_owned())
-            } else {
-                end.error.clone().or_else(|| Some("it could not be started several times in a row".into()))
-            };
-            let until = Some(reset.unwrap_or_else(|| now.plus(length)));
-            set_pause(d, id, Pause { since: now, until, reason, detail, reset_named: reset.is_some() });
-        }
-        return;
-    }
-    let ran = match outcome {
-        Outcome::Completed
-        | Outcome::NoVerdict
-        | Outcome::Crashed
-        | Outcome::TimedOut
-        | Outcome::Stalled
-        | Outcome::OverBudget => true,
-        Outcome::SpawnFailed | Outcome::Lost | Outcome::Cancelled | Outcome::DryRun => false,
-    };
-    if ran && (agent.spawn_failures > 0 || agent.pauses > 0) {
-        let over = agent.paused.as_ref().is_some_and(|p| !p.holds(now));
-        if let Some(a) = d.change_agent(id) {
-            a.spawn_failures = 0;
-            a.pauses = 0;
-            if over {
-                a.paused = None;
-            }
-        }
-        if over {
-            d.emit(About::agent(id), Actor::board(), EventKind::AgentResumed);
-        }
-    }
 }

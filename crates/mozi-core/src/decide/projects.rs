@@ -9,7 +9,6 @@ use crate::{
     limits,
     project::{Project, Settings},
     refusal::Refusal,
-    token::{Identity, UserRole},
 };
 
 pub(super) fn create(
@@ -21,7 +20,10 @@ pub(super) fn create(
     d.person(None)?;
     check(name, settings)?;
     let mut wanted = Settings::default();
-    settings.iter().for_each(|s| s.apply(&mut wanted));
+    for s in settings {
+        s.apply(&mut wanted);
+    }
+    ordered(&wanted)?;
     if let Some(existing) = d.state.projects.get(id) {
         return if existing.name.as_deref() == name && existing.settings == wanted {
             Ok(Reply::Project { project: Box::new(existing.clone()), created: false })
@@ -45,9 +47,6 @@ pub(super) fn set(
     archived: Option<bool>,
 ) -> Result<Reply, Refusal> {
     d.person(Some(id))?;
-    if let Identity::User { role: UserRole::Viewer, .. } = d.state.identity {
-        return Err(Refusal::Forbidden { why: "this token may only read".into() });
-    }
     check(name.and_then(Option::as_deref), settings)?;
     let before = d.project(id)?.clone();
     let mut after = before.clone();
@@ -70,9 +69,7 @@ pub(super) fn set(
         after.archived = archived;
         changed.insert("archived".into(), archived.into());
     }
-    if after.settings.backoff_initial > after.settings.backoff_max {
-        return Err(Refusal::invalid("backoff_initial", "must not be longer than backoff_max"));
-    }
+    ordered(&after.settings)?;
     if changed.is_empty() {
         return Ok(Reply::Project { project: Box::new(before), created: false });
     }
@@ -83,6 +80,13 @@ pub(super) fn set(
     let actor = d.actor();
     d.emit(About::project(id), actor, EventKind::SettingsChanged { changed });
     Ok(Reply::Project { project: Box::new(d.project(id)?.clone()), created: false })
+}
+
+fn ordered(settings: &Settings) -> Result<(), Refusal> {
+    if settings.backoff_initial > settings.backoff_max {
+        return Err(Refusal::invalid("backoff_initial", "must not be longer than backoff_max"));
+    }
+    Ok(())
 }
 
 fn check(name: Option<&str>, settings: &[SettingChange]) -> Result<(), Refusal> {

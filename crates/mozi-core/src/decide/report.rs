@@ -34,7 +34,9 @@ pub(super) fn report(d: &mut Desk<'_>, r: &Report) -> Result<Reply, Refusal> {
                 Role::Reviewer => by_reviewer(d, r, number),
             }
         }
-        Identity::Board | Identity::User { .. } | Identity::Unknown | Identity::Runner(_) => {
+        // What the board moves follows from what others do; it never reports.
+        Identity::Board => Err(Refusal::Forbidden { why: "only a person or an attempt reports".into() }),
+        Identity::User { .. } | Identity::Unknown | Identity::Runner(_) => {
             d.person(Some(&r.key.project))?;
             by_person(d, r)
         }
@@ -175,7 +177,14 @@ fn by_person(d: &mut Desk<'_>, r: &Report) -> Result<Reply, Refusal> {
         Status::Done if detail.is_none() => {
             return Err(Refusal::invalid("detail", format!("is needed: say why a {current} task is done")));
         }
-        to => {
+        to @ (Status::Pending
+        | Status::Claimed
+        | Status::Working
+        | Status::Review
+        | Status::Done
+        | Status::Failed
+        | Status::Blocked
+        | Status::Cancelled) => {
             let ends_attempt = matches!(to, Status::Blocked | Status::Cancelled);
             let revoked = ends_attempt
                 .then(|| d.revoke_open(&r.key, &format!("the task was {to} by a person")))
@@ -191,7 +200,8 @@ fn by_person(d: &mut Desk<'_>, r: &Report) -> Result<Reply, Refusal> {
     status_reply(d, &r.key, None, Some(event))
 }
 
-/// A task that begins anew: attempts, failures and pauses so far do not count any more.
+/// A task that begins anew: attempts, failures and pauses so far do not count any more. A time that a person set
+/// still does.
 pub(super) fn new_budget(d: &mut Desk<'_>, key: &TaskKey) -> Result<(), Refusal> {
     let s = &mut d.change_task(key)?.state;
     s.budget_used = 0;
@@ -199,6 +209,6 @@ pub(super) fn new_budget(d: &mut Desk<'_>, key: &TaskKey) -> Result<(), Refusal>
     s.repeats = 0;
     s.spawn_failures = 0;
     s.reviewer_given_up = false;
-    s.not_before = None;
+    s.not_before = s.not_before.filter(|n| !n.by_board);
     Ok(())
 }

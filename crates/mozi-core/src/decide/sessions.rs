@@ -1,6 +1,6 @@
 //! Sessions between their claim and their end.
 
-use super::{About, Desk, Move};
+use super::{About, Desk, Move, agents};
 use crate::{
     attempt::Attempt,
     change::{Change, Reply},
@@ -35,7 +35,9 @@ fn reply(d: &Desk<'_>, id: SessionId) -> Result<Reply, Refusal> {
 pub(super) fn take(d: &mut Desk<'_>, id: SessionId, token: TokenHash) -> Result<Reply, Refusal> {
     own(d, id)?;
     let session = d.session(id)?;
-    if !session.is_open() || session.status != SessionStatus::Starting || session.order.is_none() {
+    let revoked = attempt_of(d, id).is_some_and(|a| a.revoked_at.is_some());
+    let stopped = revoked || session.stop_requested.is_some();
+    if stopped || !session.is_open() || session.status != SessionStatus::Starting || session.order.is_none() {
         return Err(Refusal::SessionActive { why: format!("session {id} cannot be taken up any more") });
     }
     if let Some(order) = d.change_session(id).and_then(|s| s.order.as_mut()) {
@@ -64,6 +66,7 @@ pub(super) fn started(
         s.status = SessionStatus::Running;
         s.pid = pid;
     }
+    agents::start_worked(d, &session);
     let actor = d.actor();
     let kind = EventKind::SessionStarted { session_id: id, pid };
     if let Some((key, n)) = &session.attempt {
@@ -91,9 +94,8 @@ pub(super) fn note(d: &mut Desk<'_>, id: SessionId, note: &SessionNote) -> Resul
         return reply(d, id);
     }
     let (status, held_up) = match note {
-        SessionNote::Ending => (SessionStatus::Ending, None),
         SessionNote::HeldUp(h) => (SessionStatus::Stuck, Some(h.clone())),
-        SessionNote::Free | SessionNote::Cleaned => (SessionStatus::Ending, None),
+        SessionNote::Ending | SessionNote::Free | SessionNote::Cleaned => (SessionStatus::Ending, None),
     };
     if session.status == status && session.held_up == held_up {
         return reply(d, id);

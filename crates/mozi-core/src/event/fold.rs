@@ -70,28 +70,36 @@ impl Folded {
 
 /// Folds the events of one task, oldest first. None if they do not begin with its creation.
 pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Option<Folded> {
-    let mut folded: Option<Folded> = None;
+    let mut folding: Option<Folding> = None;
     for event in events {
         if let EventKind::TaskCreated { title: _, status, kind: _, not_before } = &event.kind {
-            folded = Some(Folded {
+            let folded = Folded {
                 status: *status,
                 attempts: Vec::new(),
                 budget_used: 0,
                 review_used: 0,
                 rounds: 0,
                 not_before: *not_before,
-            });
+            };
+            folding = Some(Folding { folded, pause: false });
         } else {
-            step(folded.as_mut()?, event);
+            step(folding.as_mut()?, event);
         }
     }
-    folded
+    folding.map(|f| f.folded)
 }
 
-fn step(f: &mut Folded, event: &Event) {
+struct Folding {
+    folded: Folded,
+    /// `not_before` was set by the board: it ends with the budget.
+    pause: bool,
+}
+
+fn step(folding: &mut Folding, event: &Event) {
     let attempt = |f: &mut Folded, n: AttemptNumber, then: &dyn Fn(&mut FoldedAttempt)| {
         f.attempts.iter_mut().filter(|a| a.number == n).for_each(then);
     };
+    let Folding { folded: f, pause } = folding;
     match &event.kind {
         EventKind::StatusChanged(change) => {
             f.status = change.to;
@@ -99,7 +107,7 @@ fn step(f: &mut Folded, event: &Event) {
             if change.to == Status::Pending && (by_person || change.from == Status::Review) {
                 f.budget_used = 0;
                 f.review_used = 0;
-                f.not_before = None;
+                f.not_before = f.not_before.filter(|_| !*pause);
             }
             if change.to == Status::Review {
                 f.not_before = None;
@@ -139,6 +147,7 @@ fn step(f: &mut Folded, event: &Event) {
             }
             if not_before.is_some() {
                 f.not_before = *not_before;
+                *pause = true;
             }
         }
         EventKind::ReviewGiven { verdict, remark: _ } => {
@@ -151,7 +160,10 @@ fn step(f: &mut Folded, event: &Event) {
                 f.rounds = f.rounds.saturating_add(again);
             }
         }
-        EventKind::TaskEdited { changed: _, not_before: Some(at) } => f.not_before = *at,
+        EventKind::TaskEdited { changed: _, not_before: Some(at) } => {
+            f.not_before = *at;
+            *pause = event.actor.kind == ActorKind::Board;
+        }
         EventKind::TaskEdited { .. }
         | EventKind::ProjectCreated { .. }
         | EventKind::SettingsChanged { .. }

@@ -47,7 +47,9 @@ pub(super) fn load(board: &MemoryBoard, needs: &Needs) -> State {
     if needs.default_agent {
         let defaults: Vec<_> =
             l.state.projects.values().filter_map(|p| p.settings.default_agent.clone()).collect();
-        defaults.iter().for_each(|id| l.agent(id));
+        for id in &defaults {
+            l.agent(id);
+        }
     }
     if let Some(runner) = &needs.agents_of {
         board.agents.values().filter(|a| a.runner_id == *runner).for_each(|a| l.agent(&a.id));
@@ -60,6 +62,10 @@ pub(super) fn load(board: &MemoryBoard, needs: &Needs) -> State {
         l.ready(claim, needs.now);
     }
     l.state.token = needs.token.as_ref().and_then(|name| board.tokens.get(name)).cloned();
+    if needs.paused_agents {
+        let until = |a: &&crate::agent::Agent| a.paused.as_ref().is_some_and(|p| p.until.is_some());
+        board.agents.values().filter(until).for_each(|a| l.agent(&a.id));
+    }
     if needs.far_due {
         l.far_due(needs.now);
     }
@@ -151,7 +157,7 @@ impl Loading<'_> {
             self.task(&key(id.clone()));
             self.state.existing_fingerprint = self.board.fingerprints.get(&key(id.clone())).cloned();
         } else if let Some(p) = self.board.projects.get(project) {
-            self.state.free_id = (p.next_task..)
+            self.state.free_id = (p.next_task..u64::MAX)
                 .map(TaskId::from_number)
                 .find(|id| !self.board.tasks.contains_key(&key(id.clone())));
         }
@@ -191,7 +197,8 @@ impl Loading<'_> {
     fn ready(&mut self, claim: &ClaimNeeds, now: Timestamp) {
         let full = self.board.full_projects();
         let mut ready = Vec::new();
-        for (key, task) in &self.board.tasks {
+        for (nth, task) in self.board.created.iter().filter_map(|k| self.board.tasks.get(k)).enumerate() {
+            let key = &task.key;
             let Some(project) = self.board.projects.get(&key.project) else { continue };
             let Some(place) = task.queue_place() else { continue };
             let agent = waiting::agent_for(task, project, place.role).filter(|a| claim.agents.contains(a));
@@ -200,19 +207,15 @@ impl Loading<'_> {
                 && !full.contains(&project.id)
                 && !claim.busy.contains(&project.id)
                 && waiting::believed_not_before(task, project, now).is_none();
-            if let Some(agent) = agent.filter(|a| fits && self.may(a, place.role)) {
-                ready.push((task.spec.priority, task.created_at, key.clone(), agent));
+            if agent.is_some_and(|a| fits && self.may(&a, place.role)) {
+                ready.push((task.spec.priority, task.created_at, nth, key));
             }
         }
-        ready.sort_by(|a, b| (a.0, a.1, &a.2).cmp(&(b.0, b.1, &b.2)));
-        let mut taken: BTreeMap<_, usize> = BTreeMap::new();
-        for (_, _, key, agent) in ready {
-            let n = taken.entry(agent).or_default();
-            if *n < claim.limit {
-                *n = n.saturating_add(1);
-                self.task(&key);
-                self.state.ready.push(key);
-            }
+        ready.sort();
+        // All of them, whatever the limit: a model must not miss what could be claimed.
+        for (_, _, _, key) in ready {
+            self.task(key);
+            self.state.ready.push(key.clone());
         }
     }
 
@@ -234,7 +237,9 @@ impl Loading<'_> {
             .map(|t| t.key.clone())
             .take(1_000)
             .collect();
-        far.iter().for_each(|key| self.task(key));
+        for key in &far {
+            self.task(key);
+        }
     }
 }
 

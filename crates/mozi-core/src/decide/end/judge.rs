@@ -37,9 +37,12 @@ pub fn judge(e: Ended) -> (Outcome, Option<Reason>) {
     }
     if e.verdict.is_some() {
         match e.cause {
-            Cause::Deadline | Cause::Stall | Cause::OutputLimit | Cause::Stop => {}
+            Cause::Deadline | Cause::Stall | Cause::OutputLimit => {}
+            Cause::Stop if e.revoked || e.stop_requested => {}
             Cause::Grace => return (Outcome::Completed, Some(Reason::Lingered)),
-            Cause::Itself
+            // A stop that nobody asked for is none of ours: it takes nothing from what was said.
+            Cause::Stop
+            | Cause::Itself
             | Cause::SupervisorLost
             | Cause::SupervisorStuck
             | Cause::Reboot

@@ -1,0 +1,100 @@
+//! Which slice of the board each command is decided on.
+
+use super::{Command, Credential, Request};
+use crate::{
+    id::TaskKey,
+    state::{ClaimNeeds, Needs},
+};
+
+impl Request {
+    /// The slice of the board that the command is decided on.
+    pub fn needs(&self) -> Needs {
+        let mut needs = Needs { now: self.now, ..Needs::default() };
+        if let Credential::Token(hash) = self.credential {
+            needs.credential = Some(hash);
+        }
+        match &self.command {
+            Command::CreateProject { id, .. } | Command::SetProject { id, .. } => {
+                needs.projects.push(id.clone());
+            }
+            Command::CreateTask(new) => {
+                needs.projects.push(new.project.clone());
+                needs.new_task = Some((new.project.clone(), new.id.clone()));
+                let others = new.depends_on.iter().map(|(t, _)| t).chain(&new.spec.parent);
+                needs.tasks.extend(others.map(|t| TaskKey::new(new.project.clone(), t.clone())));
+                needs.agents.extend(new.spec.agent.clone());
+                needs.default_agent = true;
+                needs.identity_task = true;
+            }
+            Command::SetDependency { key, on, .. } => {
+                needs.tasks.push(key.clone());
+                needs.tasks.push(TaskKey::new(key.project.clone(), on.clone()));
+                needs.dependencies = Some(key.clone());
+                needs.path = Some((key.project.clone(), on.clone(), key.task.clone()));
+            }
+            Command::RemoveDependency { key, .. } => {
+                needs.tasks.push(key.clone());
+                needs.dependencies = Some(key.clone());
+            }
+            Command::Report(r) => {
+                needs.tasks.push(r.key.clone());
+                needs.dependents = Some(r.key.clone());
+            }
+            Command::AddOutput(o) => needs.tasks.push(o.key.clone()),
+            Command::EditTask { key, .. } | Command::AddComment { key, .. } => needs.tasks.push(key.clone()),
+            Command::Claim(c) => {
+                needs.runners.push(c.runner_id.clone());
+                needs.agents.clone_from(&c.agents);
+                needs.live = true;
+                needs.sessions.extend(c.offers.iter().map(|o| o.session_id));
+                needs.claim = Some(ClaimNeeds {
+                    agents: c.agents.clone(),
+                    busy: c.busy.clone(),
+                    limit: c.offers.len(),
+                });
+            }
+            Command::StartSession(s) => {
+                needs.agents.push(s.agent.clone());
+                needs.agent_runners = true;
+                needs.live = true;
+                needs.sessions.push(s.session_id);
+                if let Some(key) = &s.task {
+                    needs.tasks.push(key.clone());
+                    needs.dependencies = Some(key.clone());
+                    needs.dependents = Some(key.clone());
+                }
+            }
+            Command::TakeSession { session_id, .. }
+            | Command::Started { session_id, .. }
+            | Command::NoteSession { session_id, .. }
+            | Command::CleanSession { session_id, .. }
+            | Command::StopSession { session_id, .. } => {
+                needs.sessions.push(*session_id);
+                needs.session_dependents = true;
+            }
+            Command::End(end) => {
+                needs.sessions.push(end.session_id);
+                needs.session_dependents = true;
+            }
+            Command::Hello(h) => {
+                needs.runners.push(h.runner_id.clone());
+                needs.agents_of = Some(h.runner_id.clone());
+                needs.agents.extend(h.agents.iter().map(|a| a.id.clone()));
+            }
+            Command::Goodbye { runner_id } => needs.runners.push(runner_id.clone()),
+            Command::BoardStarted => needs.all_runners = true,
+            Command::PauseAgent { agent, .. } | Command::ResumeAgent { agent } => {
+                needs.agents.push(agent.clone());
+            }
+            Command::CreateToken { name, .. } | Command::RevokeToken { name } => {
+                needs.token = Some(name.clone());
+            }
+            Command::Notice { key, .. } => needs.tasks.extend(key.clone()),
+            Command::Due => {
+                needs.far_due = true;
+                needs.paused_agents = true;
+            }
+        }
+        needs
+    }
+}
