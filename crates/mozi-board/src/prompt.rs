@@ -1,21 +1,31 @@
 //! What an agent is told: its task, what was tried before, and how to report.
 //!
 //! The board renders from one snapshot of the store, and nothing else comes in: no clock, no randomness. What only
-//! the runner knows stays open as a [mark](Mark). Text of tasks is data throughout: it is never a template, and it
+//! the runner knows stays open as a [mark](MarkKind). Text of tasks is data throughout: it is never a template, and it
 //! stands in fences that it cannot close.
 
+mod bootstrap;
 mod builtin;
+mod calls;
 mod context;
+mod cut;
 mod engine;
-mod material;
+mod history;
+mod outputs;
 mod quote;
+mod time;
 
 use std::{collections::BTreeMap, path::Path};
 
-use mozi_core::{AgentId, AttemptNumber, Role};
+use mozi_api::{
+    prompt::{PromptValues, WorkspaceState},
+    runner::{BootstrapParts, MarkKind, MarkName, PromptParts},
+    wire::Text,
+};
+use mozi_core::{AgentId, AttemptNumber, Role, VerdictMode};
 use serde_json::{Map, Value};
 
-pub use material::{PromptMaterial, Upstream};
+pub use mozi_store::{PromptMaterial, Upstream};
 
 /// How an agent knows where and as whom to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,81 +55,14 @@ pub struct PromptOptions<'a> {
     pub attempt_number: AttemptNumber,
     /// How the agent reports.
     pub callback: Callback,
+    /// How its verdict is known: an agent whose exit status counts is not asked to report.
+    pub verdict_mode: VerdictMode,
     /// Random text, new for each prompt (letters and digits): no text of a task can hold a mark that was made of it.
     pub nonce: &'a str,
     /// The folder of the projects' own templates.
     pub prompts_dir: Option<&'a Path>,
     /// What somebody who started it by name wants it told beside its task.
     pub message: Option<&'a str>,
-}
-
-/// What the runner sets in, because it alone knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Mark {
-    /// The attempt's bearer token.
-    Token,
-    /// The folder that it works in.
-    Workspace,
-    /// The folder of reports that wait for the board.
-    Outbox,
-    /// The path of the `mozi` program.
-    Mozi,
-    /// The address of the board, as agents reach it, without a slash at its end.
-    Url,
-    /// One of [`PromptParts::states`], by what it finds in the workspace.
-    WorkspaceState,
-    /// The session's id.
-    SessionId,
-}
-
-impl Mark {
-    /// Every mark.
-    pub const ALL: [Self; 7] = [
-        Self::Token,
-        Self::Workspace,
-        Self::Outbox,
-        Self::Mozi,
-        Self::Url,
-        Self::WorkspaceState,
-        Self::SessionId,
-    ];
-
-    /// Its name in [`PromptParts::marks`].
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Token => "token",
-            Self::Workspace => "workspace",
-            Self::Outbox => "outbox",
-            Self::Mozi => "mozi",
-            Self::Url => "url",
-            Self::WorkspaceState => "workspace_state",
-            Self::SessionId => "session_id",
-        }
-    }
-}
-
-/// A prompt but for what the runner sets in.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PromptParts {
-    /// The whole prompt, with marks.
-    pub text: String,
-    /// By name, the text that stands in [`text`](Self::text) for what the runner knows.
-    pub marks: BTreeMap<String, String>,
-    /// Sentences for the mark `workspace_state`, in the language of the prompt: `new`, `kept`, `in_place`.
-    pub states: BTreeMap<String, String>,
-    /// The command that builds the first part, where the project names one.
-    pub bootstrap: Option<BootstrapPart>,
-}
-
-/// The part of a prompt that a command of the project builds.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BootstrapPart {
-    /// The command, as `mozi.toml` names it.
-    pub name: String,
-    /// What it gets on its standard input, as JSON.
-    pub input: Value,
-    /// What is put behind its text; with marks. Where it fails, the whole `text` is used.
-    pub operating_text: String,
 }
 
 /// Something that people should know of how a prompt was made.
@@ -142,25 +85,76 @@ pub struct Rendered {
     pub notices: Vec<PromptNotice>,
 }
 
-/// Renders the prompt of a task. Whatever fails falls back to the built-in template and is told in a notice.
+/// Renders the prompt of a task. It reads the project's own template from disk, if there is one; whatever fails
+/// falls back to the built-in one and is told in a notice.
 pub fn render(material: &PromptMaterial, options: &PromptOptions<'_>) -> Rendered {
-    let marks: BTreeMap<String, String> = Mark::ALL
-        .iter()
-        .map(|m| (m.name().to_owned(), format!("@@mozi-{}-{}@@", m.name(), options.nonce)))
-        .collect();
+    let marks = marks(options.nonce);
     let language = material.project.settings.language;
     let context = context::Context::new(material, options, &marks);
     let mut notices = Vec::new();
-    let text = match engine::render(builtin::template(language, options.role), &context) {
-        Ok(text) => text,
-        Err(why) => {
-            notices.push(PromptNotice {
-                code: "prompt_template_failed",
-                text: format!("could not render the built-in template: {why}"),
-                more: Map::new(),
-            });
-            String::new()
-        }
-    };
-    Rendered { parts: PromptParts { text, marks, states: BTreeMap::new(), bootstrap: None }, notices }
+    let own = options.prompts_dir.map(|dir| dir.join(material.project.id.as_str()));
+    let page = own
+        .and_then(|folder| match engine::own(language, options.role, &folder, &context) {
+            Ok(page) => page,
+            Err(why) => {
+                notices.push(template_failed(options.role, &why));
+                None
+            }
+        })
+        .or_else(|| match engine::builtin(language, options.role, &context) {
+            Ok(page) => Some(page),
+            Err(why) => {
+                notices.push(template_failed(options.role, &why));
+                None
+            }
+        })
+        .unwrap_or_else(|| builtin::last_resort(material, &context));
+    let bootstrap = material.project.settings.bootstrap.as_ref().map(|name| BootstrapParts {
+        name: name.clone(),
+        input: bootstrap::input(material, options),
+        operating_text: page.operating,
+    });
+    let states = builtin::states(language, options.role)
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+        .collect();
+    Rendered { parts: PromptParts { text: page.text, marks, states, bootstrap }, notices }
+}
+
+/// What people are shown of a prompt that nobody has been given yet: where the runner sets something in stands a word
+/// for it. The token is never known here.
+pub fn preview(parts: &PromptParts, url: &str) -> String {
+    parts.filled(&PromptValues {
+        token: "mozi_a_****",
+        workspace: "WORKSPACE",
+        outbox: "OUTBOX",
+        mozi: "mozi",
+        url,
+        session_id: "SESSION",
+        state: WorkspaceState::Unknown,
+    })
+}
+
+/// The marks of one prompt, by what they stand for.
+type Marks = BTreeMap<MarkName, String>;
+
+fn marks(nonce: &str) -> Marks {
+    MarkKind::ALL.iter().map(|m| (Text(*m), format!("@@{}-{nonce}@@", Text(*m)))).collect()
+}
+
+fn mark(marks: &Marks, kind: MarkKind) -> String {
+    marks.get(&Text(kind)).cloned().unwrap_or_default()
+}
+
+fn template_failed(role: Role, why: &engine::TemplateError) -> PromptNotice {
+    let mut more = Map::new();
+    more.insert("role".into(), role.as_str().into());
+    if let Some(file) = why.file() {
+        more.insert("file".into(), file.display().to_string().into());
+    }
+    PromptNotice {
+        code: "prompt_template_failed",
+        text: format!("could not use the project's own prompt, took the built-in one: {why}"),
+        more,
+    }
 }
