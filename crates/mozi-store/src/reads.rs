@@ -1,4 +1,8 @@
 //! What can be asked. Each question is answered on one snapshot.
+#![expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the method itself would be for one lifetime of a snapshot, a question is for all"
+)]
 
 use mozi_core::{
     Agent, AgentId, Attempt, AttemptNumber, Comment, Event, Identity, Output, Project, ProjectId, Runner,

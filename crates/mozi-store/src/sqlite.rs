@@ -1,4 +1,4 @@
-//! The board in an SQLite database.
+//! The board in an `SQLite` database.
 
 use std::{
     path::{Path, PathBuf},
@@ -25,6 +25,8 @@ mod query;
 mod queue;
 mod replay;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use migrate::{look, open};
 pub(crate) use query::Snapshot;
@@ -64,7 +66,7 @@ fn writing(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// The writer's side of an SQLite database.
+/// The writer's side of an `SQLite` database.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
     connection: Connection,

@@ -183,11 +183,12 @@ impl<B: Backend> Shift<B> {
                 }
             }
         }
-        again.into_iter().for_each(|job| self.alone(job, 1));
+        for job in again {
+            self.alone(job, 1);
+        }
     }
 
     /// The error is that of a transaction that is gone.
-    #[expect(clippy::type_complexity, reason = "one caller, two lines below")]
     fn in_savepoint(&mut self, job: &Job) -> Result<Result<(Answer, Signals), Stop>, Fault> {
         self.backend.savepoint()?;
         let result = self.carry_out(job);

@@ -195,7 +195,6 @@ pub(super) fn load(db: &Connection, needs: &Needs) -> Sql<State> {
     if let Some(claim) = &needs.claim {
         queue::promote(db, needs.now)?;
         for task in queue::ready(db, claim, &l.state, needs.now)? {
-            l.project(&task.key.project)?;
             l.state.ready.push(task.key.clone());
             l.keep(task)?;
         }
@@ -252,9 +251,8 @@ impl Loader<'_> {
         Ok(())
     }
 
-    /// A task with its project and its open attempt. The project is loaded even where the task is not there.
+    /// A task with its project and its open attempt.
     fn task(&mut self, key: &TaskKey) -> Sql<()> {
-        self.project(&key.project)?;
         if !self.state.tasks.contains_key(key)
             && let Some(t) = task(self.db, key)?
         {
@@ -264,6 +262,7 @@ impl Loader<'_> {
     }
 
     fn keep(&mut self, task: Task) -> Sql<()> {
+        self.project(&task.key.project)?;
         if let Some(open) = task.state.open
             && !self.has_attempt(&task.key, open.number)
             && let Some(a) = attempt(self.db, &task.key, open.number)?
@@ -369,6 +368,12 @@ impl Loader<'_> {
                 self.state.agents.insert(a.id.clone(), a);
             }
         }
+        if needs.paused_agents {
+            let sql = select!(rows::AGENT, "agents WHERE paused = 1 AND paused_until IS NOT NULL");
+            for a in all(self.db, sql, [], rows::agent)? {
+                self.state.agents.insert(a.id.clone(), a);
+            }
+        }
         if needs.agent_runners {
             let ids: BTreeSet<_> = self.state.agents.values().map(|a| a.runner_id.clone()).collect();
             for id in &ids {
@@ -400,8 +405,11 @@ fn free_number(db: &Connection, project: &ProjectId, next: u64) -> Sql<TaskId> {
     }
 }
 
-/// Whether `from` waits for `to`, over any number of steps.
+/// Whether `from` waits for `to`, over any number of steps; none is one too.
 fn path_exists(db: &Connection, project: &ProjectId, from: &TaskId, to: &TaskId) -> Sql<bool> {
+    if from == to {
+        return Ok(true);
+    }
     exists(
         db,
         "WITH RECURSIVE waits (task_id) AS (
@@ -419,7 +427,7 @@ fn far_due(db: &Connection, now: Timestamp) -> Sql<Vec<TaskKey>> {
         db,
         "SELECT t.project_id, t.task_id FROM projects p CROSS JOIN tasks t
          WHERE t.project_id = p.project_id AND t.not_before_by_board = 1
-           AND t.not_before > ?1 + p.backoff_max_ms * 1000 LIMIT ?2",
+           AND t.not_before > ?1 + p.backoff_max_ms * 1000 AND t.status IN ('pending', 'review') LIMIT ?2",
         params![now.as_micros(), FAR_DUE],
         |row| Columns::from(row, 0).key(),
     )

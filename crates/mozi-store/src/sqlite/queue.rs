@@ -1,7 +1,7 @@
 //! The queue of ready tasks. Its index holds what could run now; delayed tasks wait in an index of their own and are
 //! moved over when their time has come, so that neither they nor the tasks of other agents are looked at by a claim.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mozi_core::{
     AgentId, Project, ProjectId, Role, Session, State, Task, Timestamp,
@@ -42,7 +42,7 @@ pub(super) fn ready(db: &Connection, claim: &ClaimNeeds, state: &State, now: Tim
     let floor =
         Floor { agents: &state.agents, runners: &state.runners, live: &state.live, busy: &claim.busy, now };
     let mut projects = Projects { db, floor, known: BTreeMap::new() };
-    let mut found: BTreeMap<Rank, ()> = BTreeMap::new();
+    let mut found: BTreeSet<Rank> = BTreeSet::new();
     for agent in &claim.agents {
         for role in [Role::Executor, Role::Reviewer] {
             if !waiting::agent_blockers(agent, role, floor).is_empty() {
@@ -60,11 +60,11 @@ pub(super) fn ready(db: &Connection, claim: &ClaimNeeds, state: &State, now: Tim
             }
             stream.free.sort_unstable();
             stream.free.truncate(claim.limit);
-            found.extend(stream.free.into_iter().chain(stream.limited).map(|rank| (rank, ())));
+            found.extend(stream.free.into_iter().chain(stream.limited));
         }
     }
     let by_id = select!(rows::TASK, "tasks t JOIN task_texts x USING (id) WHERE t.id = ?1");
-    let tasks = found.into_keys().map(|(_, _, id)| one(db, by_id, [id], rows::task));
+    let tasks = found.into_iter().map(|(_, _, id)| one(db, by_id, [id], rows::task));
     tasks.filter_map(Result::transpose).collect()
 }
 
@@ -84,7 +84,7 @@ fn sources<'a>(db: &Connection, agent: &'a AgentId, role: Role) -> Sql<Vec<(Proj
     while let Some(project) =
         one(db, next, [agent.as_str(), &after], |row| Columns::from(row, 0).id::<ProjectId>())?
     {
-        after = project.as_str().to_owned();
+        project.as_str().clone_into(&mut after);
         found.push((project, agent.as_str()));
     }
     // Those of projects whose settings name it.

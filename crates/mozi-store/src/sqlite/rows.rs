@@ -294,7 +294,12 @@ pub(super) const USAGE: &str = "attempt_number, model, input_tokens, output_toke
     cache_write_tokens, cost_micro_usd, reported";
 
 pub(super) fn usage(row: &Row<'_>) -> Sql<(u32, Usage)> {
-    let c = &mut Columns::from(row, 0);
+    usage_after(row, 0)
+}
+
+/// With so many other columns before it.
+pub(super) fn usage_after(row: &Row<'_>, first: usize) -> Sql<(u32, Usage)> {
+    let c = &mut Columns::from(row, first);
     let number = c.get()?;
     let usage = Usage {
         model: c.get()?,

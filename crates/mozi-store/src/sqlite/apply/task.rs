@@ -1,0 +1,161 @@
+//! Tasks, written.
+
+use mozi_core::{AgentId, Task, TaskId, TaskKey, project::Review};
+use rusqlite::{Connection, params};
+use serde_json::Value;
+
+use super::{change_one, json, run, time};
+use crate::sqlite::{
+    load,
+    rows::{Sql, bad, int, millis},
+};
+
+/// Role, agent and due time of a task's place in the queue; a due time that has passed is none.
+fn place(task: &Task) -> (Option<&'static str>, String, Option<i64>) {
+    match task.queue_place() {
+        None => (None, String::new(), None),
+        Some(p) => {
+            let agent = p.agent.map(|a| a.as_str().to_owned()).unwrap_or_default();
+            (Some(p.role.as_str()), agent, time(p.from.filter(|at| *at > task.updated_at)))
+        }
+    }
+}
+
+pub(super) fn insert_task(db: &Connection, t: &Task, fingerprint: &str) -> Sql<()> {
+    let actor = &t.created_by;
+    run(
+        db,
+        "INSERT INTO tasks (project_id, task_id, version, created_at, updated_at, status, depth, title, task_type,
+         priority, parent, created_by_kind, created_by_id, created_by_name, created_by_via)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+        params![
+            t.key.project.as_str(),
+            t.key.task.as_str(),
+            int(t.version),
+            t.created_at.as_micros(),
+            t.updated_at.as_micros(),
+            t.state.status.as_str(),
+            t.state.depth,
+            t.spec.title,
+            t.spec.task_type,
+            t.spec.priority,
+            t.spec.parent.as_ref().map(TaskId::as_str),
+            actor.kind.as_str(),
+            actor.id,
+            actor.name,
+            actor.via,
+        ],
+    )?;
+    let id = db.last_insert_rowid();
+    run(
+        db,
+        "INSERT INTO task_texts (id, fingerprint, must_haves, metadata, description) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            id,
+            fingerprint,
+            json(t.spec.must_haves.iter().map(String::as_str)),
+            t.spec.metadata.to_string(),
+            t.spec.description
+        ],
+    )?;
+    write_spec(db, t)?;
+    update_task_state(db, t)
+}
+
+pub(super) fn update_task_spec(db: &Connection, t: &Task) -> Sql<()> {
+    change_one(
+        db,
+        "UPDATE task_texts SET must_haves = ?3, metadata = ?4, description = ?5
+         WHERE id = (SELECT id FROM tasks WHERE project_id = ?1 AND task_id = ?2)",
+        params![
+            t.key.project.as_str(),
+            t.key.task.as_str(),
+            json(t.spec.must_haves.iter().map(String::as_str)),
+            t.spec.metadata.to_string(),
+            t.spec.description,
+        ],
+    )?;
+    write_spec(db, t)
+}
+
+fn write_spec(db: &Connection, t: &Task) -> Sql<()> {
+    let labels: serde_json::Map<String, Value> =
+        t.spec.labels.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect();
+    let (role, agent, from) = place(t);
+    change_one(
+        db,
+        "UPDATE tasks SET version = ?3, updated_at = ?4, title = ?5, task_type = ?6, priority = ?7, agent = ?8,
+         timeout_ms = ?9, max_attempts = ?10, reviewer = ?11, labels = ?12, queue_role = ?13, queue_agent = ?14,
+         queue_from = ?15 WHERE project_id = ?1 AND task_id = ?2",
+        params![
+            t.key.project.as_str(),
+            t.key.task.as_str(),
+            int(t.version),
+            t.updated_at.as_micros(),
+            t.spec.title,
+            t.spec.task_type,
+            t.spec.priority,
+            t.spec.agent.as_ref().map(AgentId::as_str),
+            t.spec.timeout.map(millis),
+            t.spec.max_attempts,
+            t.spec.review.as_ref().map(Review::as_str),
+            Value::Object(labels).to_string(),
+            role,
+            agent,
+            from,
+        ],
+    )
+}
+
+pub(super) fn update_task_state(db: &Connection, t: &Task) -> Sql<()> {
+    let s = &t.state;
+    let (role, agent, from) = place(t);
+    change_one(
+        db,
+        "UPDATE tasks SET version = ?3, updated_at = ?4, status = ?5, kind = ?6, detail = ?7, set_by = ?8,
+         not_before = ?9, not_before_by_board = ?10, last_attempt = ?11, open_attempt = ?12, open_role = ?13,
+         executors = ?14, budget_used = ?15, review_used = ?16, repeats = ?17, spawn_failures = ?18, rounds = ?19,
+         reviewer_given_up = ?20, unmet = ?21, next_output = ?22, next_comment = ?23, queue_role = ?24,
+         queue_agent = ?25, queue_from = ?26 WHERE project_id = ?1 AND task_id = ?2",
+        params![
+            t.key.project.as_str(),
+            t.key.task.as_str(),
+            int(t.version),
+            t.updated_at.as_micros(),
+            s.status.as_str(),
+            s.kind,
+            s.detail,
+            s.set_by,
+            time(s.not_before.map(|n| n.at)),
+            s.not_before.is_some_and(|n| n.by_board),
+            s.last_attempt,
+            s.open.map(|o| o.number),
+            s.open.map(|o| o.role.as_str()),
+            json(s.executors.iter().map(AgentId::as_str)),
+            s.budget_used,
+            s.review_used,
+            s.repeats,
+            s.spawn_failures,
+            s.rounds,
+            s.reviewer_given_up,
+            s.unmet,
+            s.next_output,
+            s.next_comment,
+            role,
+            agent,
+            from,
+        ],
+    )
+}
+
+pub(super) fn shift_unmet(db: &Connection, key: &TaskKey, by: i32) -> Sql<()> {
+    let Some(mut task) = load::task(db, key)? else { return Err(bad(key.task.as_str())) };
+    task.state.unmet = task.state.unmet.saturating_add_signed(by);
+    let (role, agent, from) = place(&task);
+    change_one(
+        db,
+        "UPDATE tasks SET unmet = ?3, queue_role = ?4, queue_agent = ?5, queue_from = ?6
+         WHERE project_id = ?1 AND task_id = ?2",
+        params![key.project.as_str(), key.task.as_str(), task.state.unmet, role, agent, from],
+    )
+}

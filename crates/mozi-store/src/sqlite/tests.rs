@@ -1,0 +1,228 @@
+//! The board in memory is the model: whatever is asked, both load the same, decide the same and hold the same rows.
+
+use mozi_core::{
+    Change, Request, Role, State, Task, decide,
+    memory::MemoryBoard,
+    state::{ClaimNeeds, Needs},
+    waiting::{self, Floor},
+};
+use proptest::{prelude::*, strategy::ValueTree as _};
+use rusqlite::Connection;
+
+use super::{apply::apply, load::load, migrate};
+
+mod commands;
+mod dump;
+mod plans;
+
+use commands::{Step, World};
+
+struct Pair {
+    _folder: tempfile::TempDir,
+    db: Connection,
+    model: MemoryBoard,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (db, _) = migrate::open(&folder.path().join("mozi.db"), "a-board").unwrap();
+        db.execute_batch("PRAGMA synchronous = OFF").unwrap();
+        Self { _folder: folder, db, model: MemoryBoard::new() }
+    }
+
+    /// Carries a request out on both.
+    #[track_caller]
+    fn submit(&mut self, request: &Request) -> bool {
+        let needs = request.needs();
+        self.db.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let ours = load(&self.db, &needs).unwrap();
+        let mut theirs = self.model.load(&needs);
+        // The longest running first: the model has no order of its own.
+        theirs.live.sort_by_key(|s| (s.started_at, s.id));
+        match &needs.claim {
+            None => compare(&ours, &theirs),
+            Some(claim) => compare_ready(&ours, &self.model, &needs, claim),
+        }
+        let before = self.model.clone();
+        let ours = decide(ours, request);
+        if needs.claim.is_none() {
+            assert_eq!(ours, decide(theirs, request), "{request:?}");
+        }
+        let Ok(decision) = ours else {
+            self.db.execute_batch("ROLLBACK").unwrap();
+            assert_eq!(before, self.model);
+            return false;
+        };
+        for change in &decision.changes {
+            self.model.apply(change).unwrap();
+            apply(&self.db, change).unwrap();
+        }
+        self.db.execute_batch("COMMIT").unwrap();
+        self.check();
+        true
+    }
+
+    #[track_caller]
+    fn check(&self) {
+        let rows = dump::rows(&self.db);
+        let mut model = self.model.clone();
+        model.dependencies.retain(|_, on| !on.is_empty());
+        model.tokens.values_mut().for_each(|t| t.last_used_at = None);
+        assert_eq!(rows, model);
+        dump::check_queue(&self.db, &rows);
+    }
+}
+
+fn sorted<T: std::fmt::Debug>(items: &[T]) -> Vec<String> {
+    let mut texts: Vec<_> = items.iter().map(|i| format!("{i:?}")).collect();
+    texts.sort();
+    texts
+}
+
+#[track_caller]
+fn compare(ours: &State, theirs: &State) {
+    assert_eq!(ours.identity, theirs.identity);
+    assert_eq!(ours.projects, theirs.projects);
+    assert_eq!(ours.tasks, theirs.tasks);
+    assert_eq!(sorted(&ours.attempts), sorted(&theirs.attempts));
+    compare_ground(ours, theirs);
+    assert_eq!(ours.dependencies, theirs.dependencies);
+    assert_eq!(sorted(&ours.dependents), sorted(&theirs.dependents));
+    assert_eq!(ours.path_exists, theirs.path_exists);
+    assert_eq!(ours.existing_fingerprint, theirs.existing_fingerprint);
+    assert_eq!(ours.free_id, theirs.free_id);
+    let unused = |t: &State| t.token.clone().map(|t| mozi_core::Token { last_used_at: None, ..t });
+    assert_eq!(unused(ours), unused(theirs));
+    assert_eq!(ours.stream_last, theirs.stream_last);
+}
+
+#[track_caller]
+fn compare_ground(ours: &State, theirs: &State) {
+    assert_eq!(ours.sessions, theirs.sessions);
+    assert_eq!(sorted(&ours.live), sorted(&theirs.live));
+    assert_eq!(ours.agents, theirs.agents);
+    assert_eq!(ours.runners, theirs.runners);
+}
+
+/// A claim is given enough of what is ready for each agent that is free, in the order of the queue.
+#[track_caller]
+fn compare_ready(ours: &State, model: &MemoryBoard, needs: &Needs, claim: &ClaimNeeds) {
+    let mut all = needs.clone();
+    all.claim = Some(ClaimNeeds { limit: 1_000_000, ..claim.clone() });
+    let all = model.load(&all);
+    compare_ground(ours, &all);
+    let ranks: Vec<_> = ours.ready.iter().map(|k| all.ready.iter().position(|x| x == k)).collect();
+    assert!(ranks.iter().all(Option::is_some), "{ranks:?} of {:?}", all.ready);
+    assert!(ranks.is_sorted(), "{ranks:?}");
+    for key in &ours.ready {
+        assert_eq!(ours.tasks.get(key), all.tasks.get(key));
+        assert!(ours.projects.contains_key(&key.project));
+    }
+    let floor = Floor {
+        agents: &all.agents,
+        runners: &all.runners,
+        live: &all.live,
+        busy: &claim.busy,
+        now: needs.now,
+    };
+    for agent in &claim.agents {
+        for role in [Role::Executor, Role::Reviewer] {
+            if !waiting::agent_blockers(agent, role, floor).is_empty() {
+                continue;
+            }
+            let is_theirs = |t: &&Task| {
+                let project = &model.projects[&t.key.project];
+                t.queue_place().is_some_and(|p| p.role == role)
+                    && waiting::agent_for(t, project, role).as_ref() == Some(agent)
+            };
+            let unlimited = |t: &&Task| model.projects[&t.key.project].settings.max_sessions.is_none();
+            let tasks = |s: &State| -> Vec<Task> {
+                s.ready.iter().map(|k| s.tasks[k].clone()).filter(|t| is_theirs(&t)).collect()
+            };
+            let (given, there) = (tasks(ours), tasks(&all));
+            let free = there.iter().filter(unlimited).count();
+            assert!(given.iter().filter(unlimited).count() >= free.min(claim.limit), "{agent} {role}");
+            for (id, project) in &model.projects {
+                let Some(max) = project.settings.max_sessions else { continue };
+                let held =
+                    all.live.iter().filter(|s| s.attempt.as_ref().is_some_and(|(k, _)| k.project == *id));
+                let room = (max as usize).saturating_sub(held.count());
+                let of = |tasks: &[Task]| tasks.iter().filter(|t| t.key.project == *id).count();
+                assert!(of(&given) >= of(&there).min(room).min(claim.limit), "{agent} {role} {id}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 80, max_shrink_iters: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_commands_leave_the_same_board_as_in_memory(steps in prop::collection::vec(any::<Step>(), 1..60)) {
+        let mut pair = Pair::new();
+        let mut world = World::default();
+        for request in world.begin() {
+            prop_assert!(pair.submit(&request));
+        }
+        for step in steps {
+            let request = world.request(&step, &pair.model);
+            pair.submit(&request);
+        }
+    }
+}
+
+/// Random commands are only worth something when many of them are carried out, and all kinds of changes are written.
+#[test]
+fn random_commands_reach_every_kind_of_change() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let strategy = prop::collection::vec(any::<Step>(), 400);
+    let mut seen = std::collections::BTreeMap::<String, u32>::new();
+    for _ in 0..6 {
+        let steps = strategy.new_tree(&mut runner).unwrap().current();
+        let (mut board, mut world) = (MemoryBoard::new(), World::default());
+        let mut submit = |board: &mut MemoryBoard, request: &Request| {
+            for change in board.submit(request).map(|d| d.changes).unwrap_or_default() {
+                *seen.entry(kind(&change)).or_default() += 1;
+            }
+        };
+        for request in world.begin() {
+            submit(&mut board, &request);
+        }
+        for step in steps {
+            let request = world.request(&step, &board);
+            submit(&mut board, &request);
+        }
+    }
+    let kinds = [
+        "InsertProject",
+        "UpdateProject",
+        "CountProject",
+        "InsertTask",
+        "UpdateTaskSpec",
+        "UpdateTaskState",
+        "PutDependency",
+        "DeleteDependency",
+        "ShiftUnmet",
+        "InsertAttempt",
+        "UpdateAttempt",
+        "InsertUsage",
+        "PutSession",
+        "DeleteSession",
+        "InsertOutput",
+        "InsertComment",
+        "PutAgent",
+        "PutRunner",
+        "PutToken",
+        "InsertEvent",
+        "CountStream",
+    ];
+    for name in kinds {
+        assert!(seen.get(name).is_some_and(|n| *n >= 1), "{name} in {seen:?}");
+    }
+}
+
+fn kind(change: &Change) -> String {
+    let text = format!("{change:?}");
+    text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
+}
