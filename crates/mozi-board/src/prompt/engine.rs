@@ -63,9 +63,13 @@ impl TemplateError {
     }
 }
 
-/// Errors of templates hide the cause behind a general word.
+/// Errors of templates hide their cause behind general words, one behind the other.
 fn because(e: &Error) -> String {
-    std::error::Error::source(e).map(|s| format!(": {s}")).unwrap_or_default()
+    let mut cause = std::error::Error::source(e);
+    while let Some(deeper) = cause.and_then(std::error::Error::source) {
+        cause = Some(deeper);
+    }
+    cause.map(|c| format!(": {c}")).unwrap_or_default()
 }
 
 /// The page of a project's own template, if it has one for the role.
