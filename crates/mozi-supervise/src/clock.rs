@@ -4,7 +4,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Now as RFC 3339 text in UTC with microseconds: `2026-08-01T12:00:00.000000Z`.
 pub(crate) fn wall_now() -> String {
-    #[expect(clippy::disallowed_methods, reason = "the supervisor stands alone: nobody above it could hand it the time")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the supervisor stands alone: nobody above it could hand it the time"
+    )]
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     rfc3339(since.as_secs(), since.subsec_micros())
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::status::Status;
 
 mod client;
-//server
+pub(crate) mod server;
 
 pub use client::{Control, ControlError};
 
@@ -111,9 +111,15 @@ mod tests {
     #[test]
     fn the_words_on_the_wire() {
         let stop = Request::Stop { by: "ann".to_owned(), why: "enough".to_owned(), grace_ms: Some(5) };
-        check(&Message { n: Some(1), request: stop }, r#"{"n":1,"kind":"stop","by":"ann","why":"enough","grace_ms":5}"#);
+        check(
+            &Message { n: Some(1), request: stop },
+            r#"{"n":1,"kind":"stop","by":"ann","why":"enough","grace_ms":5}"#,
+        );
         let verdict = Request::VerdictGiven { since_ms_ago: 7, grace_ms: 9 };
-        check(&Message { n: Some(2), request: verdict }, r#"{"n":2,"kind":"verdict_given","since_ms_ago":7,"grace_ms":9}"#);
+        check(
+            &Message { n: Some(2), request: verdict },
+            r#"{"n":2,"kind":"verdict_given","since_ms_ago":7,"grace_ms":9}"#,
+        );
         check(&Message { n: None, request: Request::SignOfLife }, r#"{"kind":"sign_of_life"}"#);
         check(&Message { n: None, request: Request::Status }, r#"{"kind":"status"}"#);
     }

@@ -36,7 +36,9 @@ pub enum Error {
         known: u32,
     },
     /// The text cannot be the name of a session directory.
-    #[error("use {id:?} as a session id: letters, digits, `-`, `_` and `.` only, at most 127, not starting with a dot")]
+    #[error(
+        "use {id:?} as a session id: letters, digits, `-`, `_` and `.` only, at most 127, not starting with a dot"
+    )]
     InvalidId {
         /// The text.
         id: String,

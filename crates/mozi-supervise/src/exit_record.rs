@@ -222,7 +222,8 @@ impl ExitRecord {
     ///
     /// If the supervisor had seen the agent's end, that end and its cause stand: only the rest was swept.
     pub(crate) fn reconciled(status: Option<&Status>, cause: Cause) -> ExitRecord {
-        let mut record = ExitRecord { ended: None, ..ExitRecord::not_started(cause, None, WrittenBy::Reconcile) };
+        let mut record =
+            ExitRecord { ended: None, ..ExitRecord::not_started(cause, None, WrittenBy::Reconcile) };
         let Some(status) = status else { return record };
         record.started_at.clone_from(&status.started_at);
         // After a restart of the machine the status may be older than what really happened.
@@ -248,6 +249,9 @@ mod tests {
     fn words_and_fields_of_a_later_version_are_read() {
         let text = r#"{"version":7,"ended":"exited","exit_code":0,"cause":"moon_phase","ended_at":"x","by":"somebody","new":1}"#;
         let record: ExitRecord = serde_json::from_str(text).unwrap();
-        assert_eq!((record.cause, record.by, record.exit_code), (Cause::Unknown, WrittenBy::Unknown, Some(0)));
+        assert_eq!(
+            (record.cause, record.by, record.exit_code),
+            (Cause::Unknown, WrittenBy::Unknown, Some(0))
+        );
     }
 }

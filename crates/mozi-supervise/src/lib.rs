@@ -11,15 +11,25 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
+use place::Place;
+use session::Session;
+
+mod agent;
 mod clock;
 mod control;
+mod descendants;
 mod durable;
 mod error;
 mod exit_record;
+mod limits;
 mod lock;
+mod logs;
+mod place;
 mod proc;
 mod reconcile;
+mod session;
 mod session_dir;
 mod spawn;
 mod spec;
@@ -42,8 +52,46 @@ pub use spawn::spawn_supervisor;
 pub use spec::{DEFAULT_LOG_LIMIT, LogOverflow, SPEC_VERSION, Spec, StdinSource};
 pub use status::{AgentEnd, LeftBehind, Phase, ProcId, STATUS_VERSION, Status};
 
-/// The life of `supervise <dir>`.
+/// No room for `exit.json`, say: the lock is kept and it is tried again so often.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// The life of `mozi supervise <dir>`: the whole life of a session.
+///
+/// To be called first of all in `main`, before there is a second thread, a signal handler or an open file: it expects
+/// the lock of the directory as standard input and takes the whole process over. SIGTERM and SIGINT to it end the
+/// session in good order (a machine is shut down); SIGHUP and the rest are ignored.
 pub fn run(dir: &Path) -> ExitCode {
-    let _ = dir;
-    ExitCode::FAILURE
+    // Ours to start? Only with the directory's own lock in hand, and while the session has not been closed.
+    let Ok(Some(mut place)) = Place::take_over(dir) else { return ExitCode::FAILURE };
+    match Session::begin(&mut place) {
+        Ok(mut session) => {
+            // Everything happens here: output, limits, requests, the end, until the kernel knows no descendant.
+            while !session.is_over() {
+                session.turn(None);
+            }
+            let mut record = session.record();
+            record.ended_at = clock::wall_now();
+            close(&place, &record, |error, until| {
+                session.note_trouble(error);
+                while Instant::now() < until {
+                    session.turn(Some(until));
+                }
+            });
+        }
+        Err(error) => {
+            let record = ExitRecord::not_started(Cause::SpawnError, Some(error), WrittenBy::Supervisor);
+            close(&place, &record, |_, until| sys::pause(until.saturating_duration_since(Instant::now())));
+        }
+    }
+    // The lock goes with the process. Those that are connected read end of file: `exit.json` is there.
+    ExitCode::SUCCESS
+}
+
+/// Writes `exit.json`, however long it takes; then the socket has nothing more to say.
+fn close(place: &Place, record: &ExitRecord, mut wait: impl FnMut(String, Instant)) {
+    while let Err(error) = place.write_exit(record) {
+        wait(format!("could not {error}"), Instant::now() + TRY_AGAIN);
+    }
+    // It is missing if the session was not started.
+    drop(std::fs::remove_file(session_dir::name::CONTROL));
 }

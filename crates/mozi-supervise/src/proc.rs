@@ -52,7 +52,12 @@ impl Process {
     pub(crate) fn left_behind(&self) -> LeftBehind {
         // Of a process that hides itself the owner shown is root; the line in `status` is right for those too.
         let uid = fs::read_to_string(format!("/proc/{}/status", self.id.pid)).ok().and_then(|text| {
-            text.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().nth(1)?.parse().ok()
+            text.lines()
+                .find_map(|line| line.strip_prefix("Uid:"))?
+                .split_ascii_whitespace()
+                .nth(1)?
+                .parse()
+                .ok()
         });
         LeftBehind {
             pid: self.id.pid,

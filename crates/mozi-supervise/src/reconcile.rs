@@ -36,7 +36,12 @@ pub fn reconcile_dead(dir: &SessionDir, lock: Lock, started_in: Option<&str>) ->
     reconcile(dir, &lock, started_in, Cause::SupervisorLost)
 }
 
-fn reconcile(dir: &SessionDir, lock: &Lock, started_in: Option<&str>, cause: Cause) -> Result<Reconciled, Error> {
+fn reconcile(
+    dir: &SessionDir,
+    lock: &Lock,
+    started_in: Option<&str>,
+    cause: Cause,
+) -> Result<Reconciled, Error> {
     match dir.check_open(lock) {
         Err(Error::Ended { .. }) => {
             if let Some(record) = dir.read_exit() {
@@ -49,11 +54,13 @@ fn reconcile(dir: &SessionDir, lock: &Lock, started_in: Option<&str>, cause: Cau
     let boot_path = std::path::Path::new("/proc/sys/kernel/random/boot_id");
     let boot_id = proc::boot_id().map_err(Error::io("read", boot_path))?;
     let other_boot = |id: &str| !id.is_empty() && id != boot_id;
-    let restarted = started_in.is_some_and(other_boot) || status.as_ref().is_some_and(|s| other_boot(&s.boot_id));
+    let restarted =
+        started_in.is_some_and(other_boot) || status.as_ref().is_some_and(|s| other_boot(&s.boot_id));
     let record = if restarted {
         ExitRecord::reconciled(status.as_ref(), Cause::Reboot)
     } else {
-        let namespace = proc::pid_namespace().map_err(Error::io("look at", std::path::Path::new("/proc/self/ns/pid")))?;
+        let namespace =
+            proc::pid_namespace().map_err(Error::io("look at", std::path::Path::new("/proc/self/ns/pid")))?;
         if status.as_ref().is_some_and(|status| status.pid_ns != namespace) {
             return Ok(Reconciled::OtherNamespace);
         }
@@ -73,7 +80,12 @@ fn reconcile(dir: &SessionDir, lock: &Lock, started_in: Option<&str>, cause: Cau
 ///
 /// # Errors
 /// [`Error::ForeignLock`], [`Error::Ended`], or what the system refuses.
-pub fn abandon_dead(dir: &SessionDir, lock: Lock, by: StopOrder, left: Vec<LeftBehind>) -> Result<ExitRecord, Error> {
+pub fn abandon_dead(
+    dir: &SessionDir,
+    lock: Lock,
+    by: StopOrder,
+    left: Vec<LeftBehind>,
+) -> Result<ExitRecord, Error> {
     dir.check_open(&lock)?;
     let mut record = ExitRecord::reconciled(dir.read_status().as_ref(), Cause::SupervisorLost);
     record.error = Some(format!("ended on the word of {}: {}", by.by, by.why));

@@ -111,8 +111,8 @@ impl SessionDir {
             Err(source) => return Err(Error::Io { doing: "read", path: root.to_path_buf(), source }),
         };
         Ok(entries.into_iter().flatten().flatten().filter_map(|entry| {
-            let is_session =
-                entry.file_name().to_str().is_some_and(is_valid_id) && entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let is_session = entry.file_name().to_str().is_some_and(is_valid_id)
+                && entry.file_type().is_ok_and(|kind| kind.is_dir());
             is_session.then(|| SessionDir::at(entry.path()))
         }))
     }
@@ -184,7 +184,11 @@ impl SessionDir {
             .custom_flags(libc::O_PATH | libc::O_DIRECTORY)
             .open(&self.path)
             .map_err(Error::io("open", &self.path))?;
-        let address = PathBuf::from(format!("/proc/self/fd/{}/{}", std::os::fd::AsRawFd::as_raw_fd(&dir), name::CONTROL));
+        let address = PathBuf::from(format!(
+            "/proc/self/fd/{}/{}",
+            std::os::fd::AsRawFd::as_raw_fd(&dir),
+            name::CONTROL
+        ));
         Ok((dir, address))
     }
 
@@ -325,7 +329,8 @@ impl SessionDir {
             }
             let path = entry.path();
             let is_dir = entry.file_type().map_err(Error::io("look at", &path))?.is_dir();
-            if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.map_err(Error::io("remove", &path))?;
+            if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }
+                .map_err(Error::io("remove", &path))?;
         }
         let exit = self.exit_path();
         fs::remove_file(&exit).map_err(Error::io("remove", &exit))?;
@@ -377,8 +382,12 @@ fn is_valid_id(id: &str) -> bool {
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(Error::io("make", path))?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(Error::io("make", path))?;
     io::Write::write_all(&mut file, bytes).map_err(Error::io("write", path))
 }
 

@@ -112,7 +112,8 @@ impl Spec {
         struct OnlyVersion {
             version: u32,
         }
-        let malformed = |error: serde_json::Error| Error::Malformed { path: path.to_path_buf(), why: error.to_string() };
+        let malformed =
+            |error: serde_json::Error| Error::Malformed { path: path.to_path_buf(), why: error.to_string() };
         let OnlyVersion { version } = serde_json::from_slice(bytes).map_err(malformed)?;
         if version > SPEC_VERSION {
             return Err(Error::Newer { path: path.to_path_buf(), found: version, known: SPEC_VERSION });

@@ -17,11 +17,10 @@ use crate::sys;
 pub const STATUS_VERSION: u32 = 1;
 
 /// The size of the record.
-pub const RECORD_BYTES: usize = 8192;
+pub(crate) const RECORD_BYTES: usize = 8192;
 
-/// `{"checksum":"` + 16 hexadecimal digits + `",`
-const PREFIX: &[u8] = b"{\"checksum\":\"";
-const BODY_AT: usize = PREFIX.len() + 16 + 2;
+/// The length of `{"checksum":"`, 16 hexadecimal digits and `",`.
+const BODY_AT: usize = 13 + 16 + 2;
 
 /// So long past deadline and grace a supervisor must have moved; otherwise it is stuck itself.
 const OVERDUE_MS: u64 = 60_000;
@@ -154,11 +153,12 @@ impl Status {
     pub fn supervisor_overdue(&self) -> bool {
         let now = sys::monotonic_ms();
         let overdue = |since: u64| now.saturating_sub(since) > OVERDUE_MS;
-        self.deadline_mono_ms.is_some_and(|at| overdue(at.saturating_add(self.grace_ms))) && overdue(self.updated_mono_ms)
+        self.deadline_mono_ms.is_some_and(|at| overdue(at.saturating_add(self.grace_ms)))
+            && overdue(self.updated_mono_ms)
     }
 
     /// The record as it stands in the file, cut down until it fits.
-    fn to_record(&self) -> Vec<u8> {
+    pub fn to_record(&self) -> Vec<u8> {
         let mut cut = None;
         loop {
             let text = serde_json::to_vec(cut.as_ref().unwrap_or(self)).unwrap_or_default();
@@ -191,26 +191,27 @@ fn framed(body: &[u8]) -> Vec<u8> {
     let mut padded = body.to_vec();
     padded.resize(RECORD_BYTES - BODY_AT - 1, b' ');
     padded.push(b'\n');
-    let mut record = Vec::with_capacity(RECORD_BYTES);
-    record.extend_from_slice(PREFIX);
-    record.extend_from_slice(format!("{:016x}\",", checksum(&padded)).as_bytes());
+    let mut record = prefix(&padded).into_bytes();
     record.extend_from_slice(&padded);
     record
 }
 
+/// The beginning of a record with this body.
+fn prefix(body: &[u8]) -> String {
+    format!("{{\"checksum\":\"{:016x}\",", checksum(body))
+}
+
 /// FNV-1a, 64 bits: it is to notice a torn write, not an attack.
 fn checksum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Reads a record; `None` if it is torn, cut off or not one.
 fn parse(record: &[u8]) -> Option<Status> {
-    let (prefix, body) = record.split_at_checked(BODY_AT)?;
-    if record.len() != RECORD_BYTES || !prefix.starts_with(PREFIX) {
-        return None;
-    }
-    let digits = std::str::from_utf8(prefix.get(PREFIX.len()..PREFIX.len() + 16)?).ok()?;
-    if u64::from_str_radix(digits, 16).ok()? != checksum(body) {
+    let (start, body) = record.split_at_checked(BODY_AT)?;
+    if record.len() != RECORD_BYTES || start != prefix(body).as_bytes() {
         return None;
     }
     let mut object = Vec::with_capacity(RECORD_BYTES);

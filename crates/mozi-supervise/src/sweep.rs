@@ -6,7 +6,7 @@
 //!   a child between fork and exec has it), or
 //! - it is in a process session that the supervisor saw a descendant in, or
 //! - it holds one of the pipes of the agent's output, or a file of the session directory open for writing, or the
-//!   prompt as standard input, or works in the session directory, or
+//!   prompt as standard input, or
 //! - its parent belongs to it.
 //!
 //! What hides: a process with an emptied environment, in a process session of its own that the supervisor never saw
@@ -45,7 +45,9 @@ impl Marks {
             directory: dir.path().canonicalize().unwrap_or_else(|_| dir.path().to_path_buf()),
             process_sessions: status.map(|status| status.process_sessions.clone()).unwrap_or_default(),
             pipes: status
-                .map(|status| status.pipe_inodes.iter().map(|inode| format!("pipe:[{inode}]").into_bytes()).collect())
+                .map(|status| {
+                    status.pipe_inodes.iter().map(|inode| format!("pipe:[{inode}]").into_bytes()).collect()
+                })
                 .unwrap_or_default(),
         }
     }
@@ -61,10 +63,7 @@ impl Marks {
         }
         // A process of another session may well look into this one; the weaker marks say nothing then.
         by_environment.is_none()
-            && (self.in_known_session(process)
-                || files.iter().any(|file| self.is_ours(file))
-                || std::fs::read_link(format!("/proc/{}/cwd", process.id.pid))
-                    .is_ok_and(|cwd| cwd.starts_with(&self.directory)))
+            && (self.in_known_session(process) || files.iter().any(|file| self.is_ours(file)))
     }
 
     fn in_known_session(&self, process: &Process) -> bool {
@@ -78,7 +77,8 @@ impl Marks {
 
     fn is_ours(&self, file: &proc::OpenFile) -> bool {
         let path = std::path::Path::new(std::ffi::OsStr::from_bytes(&file.target));
-        path.starts_with(&self.directory) && (file.writable || (file.number == 0 && path.ends_with(name::PROMPT)))
+        path.starts_with(&self.directory)
+            && (file.writable || (file.number == 0 && path.ends_with(name::PROMPT)))
     }
 
     /// All living processes of the session.
@@ -89,7 +89,8 @@ impl Marks {
         let mut found: Vec<Process> = others.extract_if(.., |process| self.are_on(process)).collect();
         let mut family: BTreeSet<i32> = found.iter().map(|process| process.id.pid).collect();
         loop {
-            let children: Vec<Process> = others.extract_if(.., |process| family.contains(&process.parent)).collect();
+            let children: Vec<Process> =
+                others.extract_if(.., |process| family.contains(&process.parent)).collect();
             if children.is_empty() {
                 return found;
             }

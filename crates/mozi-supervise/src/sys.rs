@@ -101,6 +101,12 @@ pub(crate) fn set_process_name(name: &CStr) {
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
+/// Asks for the highest ordinary priority; refused to most.
+pub(crate) fn take_precedence() {
+    // SAFETY: no memory is involved.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
+}
+
 /// The effective user.
 pub(crate) fn effective_uid() -> u32 {
     // SAFETY: no memory is involved.
@@ -159,6 +165,18 @@ pub(crate) fn poll(fds: &mut [PollFd], timeout: Option<Duration>) {
             fd.0.revents = 0;
         }
     }
+}
+
+/// Reads once, in place of what the buffer holds, as much as it has room for; nothing is filled with zeroes before.
+pub(crate) fn read_into_spare(file: &File, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    buffer.clear();
+    let spare = buffer.spare_capacity_mut();
+    // SAFETY: the kernel writes at most `len` bytes into the spare room, which is ours.
+    let count = unsafe { libc::read(file.as_raw_fd(), spare.as_mut_ptr().cast(), spare.len()) };
+    let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: the kernel has written the first `count` bytes, and `count` is within the capacity.
+    unsafe { buffer.set_len(count) };
+    Ok(count)
 }
 
 /// Makes reads from a descriptor return instead of waiting.
@@ -234,7 +252,13 @@ pub(crate) fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
 pub(crate) fn pidfd_signal(pidfd: &OwnedFd, signal: i32) -> io::Result<()> {
     // SAFETY: no signal information is passed.
     let result = unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0_u32)
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0_u32,
+        )
     };
     check(libc::c_int::try_from(result).unwrap_or(-1)).map(drop)
 }
@@ -287,7 +311,10 @@ pub(crate) fn usage_of_children() -> (f64, u64) {
     // SAFETY: `usage` is a valid place for the answer.
     unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) };
     let seconds = |time: libc::timeval| {
-        Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_usec).unwrap_or(0) * 1000)
+        Duration::new(
+            u64::try_from(time.tv_sec).unwrap_or(0),
+            u32::try_from(time.tv_usec).unwrap_or(0) * 1000,
+        )
     };
     let cpu = seconds(usage.ru_utime) + seconds(usage.ru_stime);
     (cpu.as_secs_f64(), u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024)
@@ -389,11 +416,7 @@ fn become_agent(
         }
     }
     raise_oom_score(plan.oom_score);
-    for signal in 1..=64 {
-        // An ignored signal stays ignored over exec; the two that the C library keeps for itself are refused.
-        // SAFETY: the default action needs no handler.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
-    }
+    reset_dispositions();
     umask(plan.umask);
     // SAFETY: the path ends in NUL.
     if unsafe { libc::chdir(plan.cwd.as_ptr()) } != 0 {
@@ -412,6 +435,18 @@ fn become_agent(
         }
     }
     (StartStep::Exec, worst)
+}
+
+/// Gives every signal its default action: an ignored one would stay ignored over exec. By the kernel's call, because the
+/// C library's refuses the two signals that it keeps for itself, and whoever started us may have ignored those too.
+fn reset_dispositions() {
+    // The kernel's `struct sigaction`: all zero is SIG_DFL, no flags, an empty mask.
+    let default = [0_u64; 4];
+    let no_old = std::ptr::null_mut::<u64>();
+    for signal in 1..=64 {
+        // SAFETY: the kernel reads a `struct sigaction` (32 bytes at most); 8 is the size of its signal sets.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), no_old, 8_usize) };
+    }
 }
 
 /// If memory runs out, the kernel is to shoot the agent, not its undertaker. Raising is always permitted.

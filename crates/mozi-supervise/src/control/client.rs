@@ -83,7 +83,8 @@ impl Control {
     /// # Errors
     /// See [`ControlError`].
     pub fn send(&mut self, message: &Message) -> Result<Answer, ControlError> {
-        let mut line = serde_json::to_vec(message).map_err(|error| ControlError::Garbled(error.to_string()))?;
+        let mut line =
+            serde_json::to_vec(message).map_err(|error| ControlError::Garbled(error.to_string()))?;
         line.push(b'\n');
         self.stream.get_mut().write_all(&line).map_err(ControlError::Gone)?;
         loop {
