@@ -212,7 +212,7 @@ impl Client {
 
     /// Reads a body to its end.
     async fn whole(&self, body: Body, within: Duration) -> Result<Bytes, ClientError> {
-        match tokio::time::timeout(within, Limited::new(body, MAX_ANSWER).collect()).await {
+        match tokio::time::timeout(within, collected(body)).await {
             Err(_) => Err(ClientError::Timeout { address: self.address(), after: within }),
             Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => {
                 Err(self.strange(format!("its answer is larger than {MAX_ANSWER} bytes")))
@@ -267,6 +267,13 @@ impl Client {
         let answer = self.open(call.method, &call.path, &call.headers, call.body, self.timeout).await?;
         Ok(ByteStream::new(self.address(), answer))
     }
+}
+
+type Whole = http_body_util::Collected<Bytes>;
+
+/// Boxed: inside another future the compiler cannot see that it may go from thread to thread.
+fn collected(body: Body) -> crate::files::BoxFuture<'static, Result<Whole, crate::transport::BoxError>> {
+    Box::pin(Limited::new(body, MAX_ANSWER).collect())
 }
 
 /// One request.

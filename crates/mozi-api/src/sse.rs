@@ -94,7 +94,10 @@ impl EventStream {
     async fn read(&mut self) -> Result<Option<StreamEvent>, ClientError> {
         loop {
             if self.open.is_none() {
-                self.open = Some((self.connect().await?, Parser::default()));
+                self.open = Some((
+                    connect(&self.client, &self.path, self.after.as_deref()).await?,
+                    Parser::default(),
+                ));
                 self.was_open = true;
             }
             let Some((stream, parser)) = &mut self.open else { return Ok(None) };
@@ -115,19 +118,19 @@ impl EventStream {
             }
         }
     }
+}
 
-    async fn connect(&self) -> Result<ByteStream, ClientError> {
-        let query = EventsQuery { after: self.after.clone(), limit: None };
-        let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
-        if let Some(value) = self.after.as_ref().and_then(|a| HeaderValue::from_str(a).ok()) {
-            headers.insert(HeaderName::from_static("last-event-id"), value);
-        }
-        let path = format!("{}{}", self.path, query.encode());
-        let within = crate::client::DEFAULT_TIMEOUT;
-        let answer = self.client.open(Method::GET, &path, &headers, empty(), within).await?;
-        Ok(ByteStream::new(self.client.address(), answer))
+async fn connect(client: &Client, path: &str, after: Option<&str>) -> Result<ByteStream, ClientError> {
+    let query = EventsQuery { after: after.map(str::to_owned), limit: None };
+    let mut headers = HeaderMap::new();
+    headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
+    if let Some(value) = after.and_then(|a| HeaderValue::from_str(a).ok()) {
+        headers.insert(HeaderName::from_static("last-event-id"), value);
     }
+    let path = format!("{path}{}", query.encode());
+    let within = crate::client::DEFAULT_TIMEOUT;
+    let answer = client.open(Method::GET, &path, &headers, empty(), within).await?;
+    Ok(ByteStream::new(client.address(), answer))
 }
 
 impl Client {

@@ -15,6 +15,8 @@ use hyper_util::{
 };
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
+use crate::files::BoxFuture;
+
 /// Any error of a body.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 /// The body of a request or an answer.
@@ -59,10 +61,13 @@ pub struct SendError {
 #[derive(Clone)]
 pub struct Transport(Arc<Way>);
 
+/// The board's router, callable as often as one likes.
+type InProcess = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+
 enum Way {
     Plain { base: Base, pool: Pool<HttpConnector, Body> },
     Tls { base: Base, pool: Pool<HttpsConnector<HttpConnector>, Body> },
-    InProcess(BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>),
+    InProcess(InProcess),
 }
 
 #[derive(Debug, Clone)]
@@ -151,21 +156,39 @@ impl Transport {
                     .headers_mut()
                     .entry(header::HOST)
                     .or_insert(header::HeaderValue::from_static("localhost"));
-                match service.clone().oneshot(request).await {
+                match called(service, request).await {
                     Ok(answer) => Ok(answer),
                     Err(never) => match never {},
                 }
             }
             Way::Plain { base, pool } => {
                 *request.uri_mut() = base.uri(path).map_err(|e| broken(e.into()))?;
-                answered(pool.request(request).await)
+                answered(requested(pool, request).await)
             }
             Way::Tls { base, pool } => {
                 *request.uri_mut() = base.uri(path).map_err(|e| broken(e.into()))?;
-                answered(pool.request(request).await)
+                answered(requested(pool, request).await)
             }
         }
     }
+}
+
+fn requested<C>(
+    pool: &Pool<C, Body>,
+    request: Request<Body>,
+) -> BoxFuture<'static, Result<Response<hyper::body::Incoming>, hyper_util::client::legacy::Error>>
+where
+    C: hyper_util::client::legacy::connect::Connect + Clone + Send + Sync + 'static,
+{
+    Box::pin(pool.request(request))
+}
+
+/// Boxed, as is the one above: inside another future the compiler cannot see that it may go from thread to thread.
+fn called(
+    service: &InProcess,
+    request: Request<Body>,
+) -> BoxFuture<'static, Result<Response<Body>, Infallible>> {
+    Box::pin(service.clone().oneshot(request))
 }
 
 fn answered(
