@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use mozi_api::prompt::WorkspaceState;
 use mozi_core::{AttemptNumber, ProjectId, SessionId, TaskId};
 use serde_json::json;
 
@@ -23,29 +24,7 @@ const WITHOUT_TASK: &str = "_sessions";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Workspace {
     pub(crate) path: PathBuf,
-    pub(crate) state: Found,
-}
-
-/// How a workspace was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// Made now, or empty.
-    New,
-    /// As an earlier attempt left it.
-    Kept,
-    /// The project's own folder.
-    InPlace,
-}
-
-impl Found {
-    /// Its name among the sentences of a prompt.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Kept => "kept",
-            Self::InPlace => "in_place",
-        }
-    }
+    pub(crate) state: WorkspaceState,
 }
 
 /// The folder in which sessions of this project work in place, if they do: one at a time.
@@ -68,7 +47,7 @@ pub(crate) fn prepare(
         if !meta.is_dir() {
             return Err(FileError::at("use", path)(io::ErrorKind::NotADirectory.into()));
         }
-        return Ok(Workspace { path: path.to_path_buf(), state: Found::InPlace });
+        return Ok(Workspace { path: path.to_path_buf(), state: WorkspaceState::InPlace });
     }
     let path = match at {
         Some((project_id, task, number)) => {
@@ -95,7 +74,7 @@ pub(crate) fn prepare(
         });
         fs::write(&marker, format!("{about}\n")).map_err(FileError::at("write", &marker))?;
     }
-    Ok(Workspace { path, state: if used { Found::Kept } else { Found::New } })
+    Ok(Workspace { path, state: if used { WorkspaceState::Kept } else { WorkspaceState::New } })
 }
 
 /// Removes a marked folder below `root` in which nobody has left anything; any other stays.
@@ -127,10 +106,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (p, t) = key();
         let first = prepare(dir.path(), None, Some((&p, &t, 1)), session()).unwrap();
-        assert_eq!((first.path.clone(), first.state), (dir.path().join("app/7"), Found::New));
-        assert_eq!(prepare(dir.path(), None, Some((&p, &t, 2)), session()).unwrap().state, Found::New);
+        assert_eq!((first.path.clone(), first.state), (dir.path().join("app/7"), WorkspaceState::New));
+        assert_eq!(
+            prepare(dir.path(), None, Some((&p, &t, 2)), session()).unwrap().state,
+            WorkspaceState::New
+        );
         fs::write(first.path.join("a"), "").unwrap();
-        assert_eq!(prepare(dir.path(), None, Some((&p, &t, 3)), session()).unwrap().state, Found::Kept);
+        assert_eq!(
+            prepare(dir.path(), None, Some((&p, &t, 3)), session()).unwrap().state,
+            WorkspaceState::Kept
+        );
     }
 
     #[test]
@@ -146,7 +131,10 @@ mod tests {
         assert!(missing.contains("src"), "{missing}");
         fs::create_dir(dir.path().join("src")).unwrap();
         let found = prepare(dir.path(), Some(&place), Some((&p, &t, 4)), session()).unwrap();
-        assert_eq!((found.path.as_path(), found.state), (dir.path().join("src").as_path(), Found::InPlace));
+        assert_eq!(
+            (found.path.as_path(), found.state),
+            (dir.path().join("src").as_path(), WorkspaceState::InPlace)
+        );
         assert!(!found.path.join(MARKER).exists(), "a person's folder is not marked");
         let without = prepare(dir.path(), None, None, session()).unwrap();
         assert!(without.path.starts_with(dir.path().join("_sessions")));

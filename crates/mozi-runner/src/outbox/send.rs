@@ -62,6 +62,13 @@ impl Answered {
     }
 }
 
+/// Boxed: inside another future the compiler cannot see that it may go from thread to thread.
+fn collected(
+    body: transport::Body,
+) -> mozi_api::BoxFuture<'static, Result<http_body_util::Collected<bytes::Bytes>, transport::BoxError>> {
+    Box::pin(Limited::new(body, ANSWER_LIMIT).collect())
+}
+
 /// Sends a request with its own token and key.
 pub(super) async fn send(client: &Client, entry: &Entry, patience: Duration) -> Sent {
     let refused = |why: &str| {
@@ -89,12 +96,11 @@ pub(super) async fn send(client: &Client, entry: &Entry, patience: Duration) -> 
         Err(error) => return Sent::NoAnswer(error.to_string()),
     };
     let status = answer.status().as_u16();
-    let body =
-        match tokio::time::timeout(within, Limited::new(answer.into_body(), ANSWER_LIMIT).collect()).await {
-            Ok(Ok(body)) => body.to_bytes().to_vec(),
-            Ok(Err(error)) => return Sent::NoAnswer(error.to_string()),
-            Err(_) => return Sent::NoAnswer("the answer did not come to its end".to_owned()),
-        };
+    let body = match tokio::time::timeout(within, collected(answer.into_body())).await {
+        Ok(Ok(body)) => body.to_bytes().to_vec(),
+        Ok(Err(error)) => return Sent::NoAnswer(error.to_string()),
+        Err(_) => return Sent::NoAnswer("the answer did not come to its end".to_owned()),
+    };
     let answered = Answered { status, body };
     // Busy, full, broken or behind a proxy without a board: the same request is answered later.
     let passing = status >= 500 || status == 429 || status == 408;

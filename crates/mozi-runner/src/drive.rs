@@ -1,0 +1,438 @@
+//! The driver: carries out what [`step`](crate::step) decides, and brings back what came of it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
+use std::process::Child;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mozi_api::runner::{Hello, HelloAgent, KnownOrder, Offer, Poll as PollBody, RunnerNotice};
+use mozi_api::{Client, ClientError};
+use mozi_core::{AgentId, SessionId};
+use mozi_supervise::Error;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::time::Instant;
+
+use crate::config::{RunnerConfig, Verdict};
+use crate::entropy;
+use crate::error::{FileError, RunnerError};
+use crate::orders::Word;
+use crate::session::{self, Begin};
+use crate::shared::{Backoff, STARTS, Shared, sleep};
+use crate::step::{Action, Event, Failure, Poll, Runner};
+use crate::{hooks, look, runtime, workspace};
+
+/// Words that wait for one session.
+const WORDS: usize = 32;
+/// So often it is looked whether agents can be started.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// So long a shutdown waits for starts that are under way.
+const STARTS_WITHIN: Duration = Duration::from_secs(10);
+/// So long a shutdown waits for the goodbye.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Claims and follows until `shutdown`; agents stay at work beyond it.
+///
+/// `client` carries the runner's token.
+///
+/// # Errors
+/// If the folders cannot be made or the board does not let the runner in. Anything later is tried again.
+pub async fn run(
+    config: RunnerConfig,
+    client: Client,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunnerError> {
+    let mut shutdown = pin!(shutdown);
+    make_folders(&config)?;
+    let boot_id = mozi_supervise::boot_id().map_err(|e| system("know this machine's boot", &e))?;
+    let pid_namespace =
+        mozi_supervise::pid_namespace().map_err(|e| system("know the process namespace", &e))?.to_string();
+    let (reaper, children) = mpsc::channel(1024);
+    let mut shared = Shared::new(config, client, String::new(), boot_id, pid_namespace, reaper);
+    let held_back = tokio::select! {
+        found = probe(&shared) => found,
+        () = &mut shutdown => return Ok(()),
+    };
+    shared.board_id = tokio::select! {
+        id = first_hello(&shared, &held_back) => id?,
+        () = &mut shutdown => return Ok(()),
+    };
+    let shared = Arc::new(shared);
+    let in_place = shared
+        .config
+        .projects
+        .iter()
+        .filter(|(_, project)| workspace::in_place(Some(project)).is_some())
+        .map(|(id, _)| id.clone());
+    let fresh = || match entropy::Offer::fresh() {
+        Ok(offer) => Some(offer),
+        Err(error) => {
+            tracing::error!("could not make a session id: {error}");
+            None
+        }
+    };
+    let mut runner =
+        Runner::new(shared.config.max_sessions, shared.config.agents.keys().cloned(), in_place, fresh);
+    let mut actions = runner.step(Duration::ZERO, Event::Probed(held_back));
+    actions.extend(runner.step(Duration::ZERO, Event::Greeted(Ok(()))));
+    let mut driver = Driver::new(shared, runner, children);
+    driver.carry_out(actions);
+    driver.drive(shutdown).await;
+    Ok(())
+}
+
+struct Driver {
+    shared: Arc<Shared>,
+    runner: Runner,
+    began: Instant,
+    tasks: JoinSet<Event>,
+    /// Which session a task belongs to: one that broke is taken up anew.
+    of: HashMap<Id, SessionId>,
+    words: HashMap<SessionId, mpsc::Sender<Word>>,
+    poll: Option<AbortHandle>,
+    /// What goes on beside: probing, reaping, hooks.
+    beside: JoinSet<()>,
+    found: mpsc::Receiver<Beside>,
+    leaving: bool,
+}
+
+/// News from what goes on beside.
+pub(crate) enum Beside {
+    /// What stands in the way of agents.
+    Probed(BTreeMap<AgentId, Option<String>>),
+    /// A session's agent was heard of at the board.
+    SignOfLife(SessionId),
+}
+
+impl Driver {
+    fn new(shared: Arc<Shared>, runner: Runner, children: mpsc::Receiver<Child>) -> Self {
+        let (tell, found) = mpsc::channel(256);
+        let mut beside = JoinSet::new();
+        beside.spawn(reap(children));
+        beside.spawn(keep_probing(Arc::clone(&shared), tell.clone()));
+        if hooks::are_wanted(&shared.config) {
+            beside.spawn(hooks::run(Arc::clone(&shared), tell));
+        }
+        Self {
+            shared,
+            runner,
+            began: Instant::now(),
+            tasks: JoinSet::new(),
+            of: HashMap::new(),
+            words: HashMap::new(),
+            poll: None,
+            beside,
+            found,
+            leaving: false,
+        }
+    }
+
+    async fn drive(&mut self, mut shutdown: std::pin::Pin<&mut impl Future<Output = ()>>) {
+        while !self.leaving {
+            let wake = self.runner.wake_at().map(|at| self.began + at);
+            let event = tokio::select! {
+                () = &mut shutdown => Some(Event::ShutDown),
+                Some(done) = self.tasks.join_next_with_id() => self.done(done),
+                Some(news) = self.found.recv() => match news {
+                    Beside::Probed(found) => Some(Event::Probed(found)),
+                    Beside::SignOfLife(id) => {
+                        // A queue that is full has one in it.
+                        if let Some(words) = self.words.get(&id) {
+                            drop(words.try_send(Word::SignOfLife));
+                        }
+                        None
+                    }
+                },
+                Some(broken) = self.beside.join_next() => {
+                    if let Err(error) = broken {
+                        tracing::error!("a part of the runner broke: {error}");
+                    }
+                    None
+                }
+                () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
+                    Some(Event::Tick)
+                }
+            };
+            if let Some(event) = event {
+                let actions = self.runner.step(self.began.elapsed(), event);
+                self.carry_out(actions);
+            }
+        }
+        self.leave().await;
+    }
+
+    /// What a finished task has brought.
+    fn done(&mut self, done: Result<(Id, Event), JoinError>) -> Option<Event> {
+        let (id, event) = match done {
+            Ok((id, event)) => (id, Some(event)),
+            Err(error) => {
+                if !error.is_cancelled() {
+                    tracing::error!("a task of the runner broke: {error}");
+                }
+                (error.id(), None)
+            }
+        };
+        let Some(session) = self.of.remove(&id) else { return event };
+        self.words.remove(&session);
+        // It is over, or its task broke: then the next look finds what is left of it.
+        Some(Event::Over(session))
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            let shared = Arc::clone(&self.shared);
+            match action {
+                Action::Hello => {
+                    let held_back = self.runner.held_back().clone();
+                    self.tasks.spawn(async move {
+                        let answer =
+                            shared.client.runner_hello(&shared.config.id, &hello(&shared, &held_back)).await;
+                        Event::Greeted(answer.map(drop).map_err(|e| failure("say hello to the board", &e)))
+                    });
+                }
+                Action::Poll(poll) => {
+                    self.drop_poll();
+                    self.poll = Some(self.tasks.spawn(ask(shared, poll)));
+                }
+                Action::DropPoll => self.drop_poll(),
+                Action::Look { all, skip } => {
+                    self.tasks.spawn(async move { Event::Looked(look::look(&shared, all, skip).await) });
+                }
+                Action::Start { assignment, token } => {
+                    self.begin(assignment.session_id.0, Begin::Claimed(assignment, token));
+                }
+                Action::TakeUp { order, token } => {
+                    self.begin(order.session_id.0, Begin::Ordered(order, token));
+                }
+                Action::Adopt(open) => self.begin(open.session.session_id.0, Begin::Adopted(open)),
+                Action::CloseNeverStarted(open) => {
+                    self.begin(open.session.session_id.0, Begin::NeverStarted(open));
+                }
+                Action::EndUnclaimed(id) => self.begin(id, Begin::Unclaimed),
+                Action::Tell(id, tell) => {
+                    if let Some(words) = self.words.get(&id)
+                        && words.try_send(Word::Order(tell)).is_err()
+                    {
+                        tracing::error!(session = %id, "the session's task takes no more orders");
+                    }
+                }
+                Action::Clean(id) => {
+                    let handle = self.tasks.spawn(clean(shared, id));
+                    self.of.insert(handle.id(), id);
+                }
+                Action::ReportForeign(id) => {
+                    let text = format!(
+                        "session directory {id} belongs to another board or a newer mozi: it is left alone"
+                    );
+                    shared.clone().background(async move {
+                        shared.notice(RunnerNotice::new("foreign_session", text)).await;
+                    });
+                }
+                Action::Goodbye => self.leaving = true,
+            }
+        }
+    }
+
+    fn begin(&mut self, id: SessionId, begin: Begin) {
+        let (words, incoming) = mpsc::channel(WORDS);
+        self.words.insert(id, words);
+        let life = session::run(Arc::clone(&self.shared), id, begin, incoming);
+        let handle = self.tasks.spawn(async move {
+            life.await;
+            Event::Over(id)
+        });
+        self.of.insert(handle.id(), id);
+    }
+
+    fn drop_poll(&mut self) {
+        if let Some(poll) = self.poll.take() {
+            poll.abort();
+        }
+    }
+
+    /// What is between a claim and its supervisor is brought to an end; everything else goes on without us.
+    async fn leave(&mut self) {
+        let starts = Arc::clone(&self.shared.starts);
+        if tokio::time::timeout(STARTS_WITHIN, starts.acquire_many(STARTS)).await.is_err() {
+            tracing::warn!(
+                "some sessions are still being started; the next start of the board looks after them"
+            );
+        }
+        let goodbye = self.shared.client.runner_goodbye(&self.shared.config.id);
+        if !matches!(tokio::time::timeout(GOODBYE_WITHIN, goodbye).await, Ok(Ok(()))) {
+            tracing::debug!("the board was not told goodbye");
+        }
+        self.tasks.shutdown().await;
+        self.beside.shutdown().await;
+    }
+}
+
+async fn ask(shared: Arc<Shared>, poll: Box<Poll>) -> Event {
+    let body = PollBody {
+        agents: poll.agents.into_iter().map(Into::into).collect(),
+        offers: poll
+            .offers
+            .iter()
+            .map(|o| Offer { session_id: o.session_id.into(), token_sha256: o.token_hash().into() })
+            .collect(),
+        busy_projects: poll.busy_projects.into_iter().map(Into::into).collect(),
+        in_place_projects: poll.in_place_projects.into_iter().map(Into::into).collect(),
+        known: poll
+            .known
+            .into_iter()
+            .map(|(id, order)| KnownOrder { session_id: id.into(), order: order.into() })
+            .collect(),
+        wait_seconds: u32::try_from(poll.wait.as_secs()).unwrap_or(0),
+    };
+    let answer = shared.client.runner_poll(&shared.config.id, &body).await;
+    Event::Polled(poll.number, answer.map_err(|error| failure("ask the board for work", &error)))
+}
+
+fn failure(what: &str, error: &ClientError) -> Failure {
+    if error.is_passing() {
+        tracing::warn!("could not {what}, it is tried again: {error}");
+        Failure::Passing
+    } else {
+        tracing::error!("could not {what}: {error}");
+        Failure::Refused
+    }
+}
+
+async fn first_hello(
+    shared: &Shared,
+    held_back: &BTreeMap<AgentId, Option<String>>,
+) -> Result<String, RunnerError> {
+    let body = hello(shared, held_back);
+    let mut backoff = Backoff::board();
+    loop {
+        match shared.client.runner_hello(&shared.config.id, &body).await {
+            Ok(reply) => return Ok(reply.board_id),
+            Err(error) if !error.is_passing() && error.problem().is_some() => {
+                return Err(RunnerError::NotLetIn(error.to_string()));
+            }
+            Err(error) => tracing::warn!("could not say hello to the board, it is tried again: {error}"),
+        }
+        backoff.wait().await;
+    }
+}
+
+fn hello(shared: &Shared, held_back: &BTreeMap<AgentId, Option<String>>) -> Hello {
+    let config = &shared.config;
+    let agents = config.agents.iter().map(|(id, agent)| HelloAgent {
+        id: id.clone().into(),
+        runtime: if config.dry_run { "dry-run" } else { agent.runtime.name() }.to_owned(),
+        aliases: agent.aliases.clone(),
+        roles: agent.roles.iter().map(|role| (*role).into()).collect(),
+        max_sessions: agent.max_sessions,
+        verdict: match agent.runtime.verdict() {
+            Verdict::Report => mozi_core::VerdictMode::Report,
+            Verdict::Exit => mozi_core::VerdictMode::Exit,
+        }
+        .into(),
+        timeout_ms: agent.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
+        callback: agent.callback.as_str().to_owned(),
+        held_back: held_back.get(id).cloned().flatten(),
+    });
+    Hello {
+        max_sessions: config.max_sessions,
+        boot_id: shared.boot_id.clone(),
+        pid_namespace: shared.pid_namespace.clone(),
+        version: config.version.clone(),
+        agents: agents.collect(),
+    }
+}
+
+/// What stands in the way of each agent now.
+async fn probe(shared: &Shared) -> BTreeMap<AgentId, Option<String>> {
+    let mut found = BTreeMap::new();
+    for (id, agent) in &shared.config.agents {
+        found.insert(id.clone(), runtime::obstacle(&shared.config, agent, &shared.versions).await);
+    }
+    found
+}
+
+async fn keep_probing(shared: Arc<Shared>, tell: mpsc::Sender<Beside>) {
+    // Nobody tells when a program is installed or a Gateway comes up.
+    loop {
+        sleep(PROBE_EVERY).await;
+        if tell.send(Beside::Probed(probe(&shared).await)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Takes leave of supervisors that have ended, so that no zombie stays.
+async fn reap(mut incoming: mpsc::Receiver<Child>) {
+    let Ok(mut signals) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::child()) else {
+        tracing::error!("could not watch for ended supervisors");
+        return;
+    };
+    let mut children: Vec<Child> = Vec::new();
+    loop {
+        tokio::select! {
+            child = incoming.recv() => match child {
+                Some(child) => children.push(child),
+                None => return,
+            },
+            _ = signals.recv() => {}
+        }
+        children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    }
+}
+
+/// Removes what is left of an ended session, however often it has to be tried.
+async fn clean(shared: Arc<Shared>, id: SessionId) -> Event {
+    let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(5));
+    loop {
+        let dir = shared.dir(id);
+        let root = shared.config.workspaces_dir();
+        let removed = shared.blocking(move || {
+            let workspace = dir.read_spec().ok().map(|spec| spec.cwd);
+            match dir.remove() {
+                Ok(()) => {}
+                Err(Error::NotEnded { .. }) if !dir.path().exists() => {}
+                Err(error) => return Err(error),
+            }
+            if let Some(path) = workspace {
+                workspace::remove_if_unused(&root, &path);
+            }
+            Ok(())
+        });
+        match removed.await {
+            None => return Event::Over(id),
+            Some(Ok(())) => break,
+            Some(Err(error)) => tracing::warn!(session = %id, "could not {error}"),
+        }
+        backoff.wait().await;
+    }
+    let note = mozi_api::runner::SessionNote {
+        note: mozi_api::runner::NoteKind::Cleaned.into(),
+        by: None,
+        detail: None,
+    };
+    let call = || shared.client.runner_note(&shared.config.id, id, &note);
+    if let crate::shared::Decided::Refused(error) =
+        crate::shared::until_decided("tell of a cleaned session", call).await
+    {
+        tracing::warn!(session = %id, "the board does not take it that the session is cleaned up: {error}");
+    }
+    Event::Over(id)
+}
+
+fn system(what: &str, error: &dyn std::fmt::Display) -> RunnerError {
+    RunnerError::System(format!("{what}: {error}"))
+}
+
+fn make_folders(config: &RunnerConfig) -> Result<(), RunnerError> {
+    use std::os::unix::fs::DirBuilderExt;
+    for dir in [config.sessions_dir(), config.workspaces_dir()] {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir)
+            .map_err(FileError::at("make", &dir))?;
+    }
+    crate::link::renew(&config.exe, &config.mozi_link)?;
+    Ok(())
+}

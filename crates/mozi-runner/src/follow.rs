@@ -1,0 +1,258 @@
+//! Following a session from its supervisor's start to `exit.json`.
+//!
+//! The connection to the supervisor is held open: it brings news, takes orders, and its end says that the supervisor is
+//! gone. What holds then is what the directory says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mozi_supervise::{
+    Answer, ExitRecord, LeftBehind, LockAttempt, Message, Phase, Probe, Reconciled, SessionDir, Status,
+    StopOrder, abandon_dead, kill_stuck_supervisor, reconcile_dead,
+};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::Instant;
+
+use crate::orders::Orders;
+use crate::report::{Holding, Report};
+use crate::shared::{Backoff, Shared, sleep};
+
+/// A supervisor answers at once unless the machine is very busy.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// So often a supervisor is looked at that may be stuck.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
+/// What a stuck one gets after SIGCONT.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is known of a session beside its directory.
+pub(crate) struct Followed {
+    pub(crate) dir: SessionDir,
+    /// The boot in which it was claimed.
+    pub(crate) boot_id: Option<String>,
+    /// The process namespace in which it was claimed.
+    pub(crate) pid_namespace: Option<String>,
+    /// The time after a verdict.
+    pub(crate) grace: Duration,
+}
+
+/// Follows a session until `exit.json` is there.
+pub(crate) async fn follow(
+    shared: &Arc<Shared>,
+    session: &Followed,
+    orders: &mut Orders,
+    report: &Report,
+) -> ExitRecord {
+    let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_secs(5));
+    let mut grown = 0;
+    loop {
+        if converse(session, orders, report).await {
+            backoff = Backoff::new(Duration::from_millis(5), Duration::from_secs(5));
+        }
+        match look(shared, session, orders, report).await {
+            Some(record) => return record,
+            None => grown += 1,
+        }
+        // Nobody tells when a lock gets free or what cannot die has died.
+        let pause = backoff.next();
+        if grown > 1 {
+            orders.wait_for_one(pause).await;
+        } else {
+            sleep(pause).await;
+        }
+    }
+}
+
+/// Talks to the supervisor for as long as it is there; whether it was there at all.
+async fn converse(session: &Followed, orders: &mut Orders, report: &Report) -> bool {
+    let Ok((open_dir, address)) = session.dir.control_address() else { return false };
+    let connected = tokio::time::timeout(ANSWER_WITHIN, UnixStream::connect(address)).await;
+    drop(open_dir);
+    let Ok(Ok(stream)) = connected else { return false };
+    let (read, mut write) = stream.into_split();
+    let mut read = BufReader::new(read);
+    let Some(greeting) = next_answer(&mut read).await else { return false };
+    orders.greeted(greeting.done);
+    hear(session, &greeting, orders, report);
+    let mut asked = None;
+    loop {
+        if let Some((n, request)) = orders.next(session.grace) {
+            let mut line = serde_json::to_vec(&Message { n, request }).unwrap_or_default();
+            line.push(b'\n');
+            if write.write_all(&line).await.is_err() {
+                return true;
+            }
+            asked = Some(Instant::now());
+        }
+        let overdue = asked.map_or_else(|| Instant::now() + LOOK_EVERY, |at| at + ANSWER_WITHIN);
+        tokio::select! {
+            answer = next_answer(&mut read) => match answer {
+                None => return true,
+                Some(answer) => {
+                    if !answer.news {
+                        asked = None;
+                        orders.answered(&answer);
+                    }
+                    hear(session, &answer, orders, report);
+                }
+            },
+            () = orders.wait(), if asked.is_none() => {}
+            () = tokio::time::sleep_until(overdue) => {
+                // Silent too long, or long past its time: whether it is stuck is seen from outside.
+                if asked.is_some() || session.dir.read_status().is_some_and(|s| s.supervisor_overdue()) {
+                    return true;
+                }
+            }
+        }
+    }
+}
+
+/// One line of the supervisor; none when it is gone or says what is no answer.
+async fn next_answer(read: &mut (impl AsyncBufReadExt + Unpin)) -> Option<Answer> {
+    let mut line = Vec::new();
+    let limit = u64::try_from(mozi_supervise::LINE_LIMIT).unwrap_or(u64::MAX);
+    (&mut *read).take(limit).read_until(b'\n', &mut line).await.ok()?;
+    line.ends_with(b"\n").then_some(())?;
+    serde_json::from_slice(&line).ok()
+}
+
+fn hear(session: &Followed, answer: &Answer, orders: &mut Orders, report: &Report) {
+    let Some(status) = &answer.status else { return };
+    tell(status, &session.dir, report);
+    orders.stuck(status.phase == Phase::Stuck);
+}
+
+/// Tells the board what a status says.
+fn tell(status: &Status, dir: &SessionDir, report: &Report) {
+    if let Some(agent) = status.agent {
+        report.started(u32::try_from(agent.pid).ok(), dir);
+    }
+    if status.phase == Phase::Stuck {
+        let left = in_words(&status.left_behind, status.left_behind_count);
+        report.held_up(Holding::Processes, left);
+    } else if let Some(trouble) = status.trouble.as_ref().filter(|_| status.phase == Phase::Ending) {
+        report.held_up(Holding::Other, trouble.clone());
+    } else if status.phase == Phase::Ending {
+        report.ending();
+    }
+}
+
+fn in_words(left: &[LeftBehind], count: u64) -> String {
+    let shown: Vec<_> = left
+        .iter()
+        .take(5)
+        .map(|p| format!("{} (pid {}, user {}, state {})", p.command, p.pid, p.uid, p.state))
+        .collect();
+    let all = count.max(u64::try_from(left.len()).unwrap_or(u64::MAX));
+    format!("{all} processes cannot be killed: {}", shown.join(", "))
+}
+
+/// What the directory says when nobody answers; none = look again later.
+async fn look(
+    shared: &Arc<Shared>,
+    session: &Followed,
+    orders: &mut Orders,
+    report: &Report,
+) -> Option<ExitRecord> {
+    let dir = session.dir.clone();
+    let probed = shared.blocking(move || dir.probe()).await?;
+    match probed {
+        Ok(Probe::Ended(record)) => {
+            if let Some(agent) = session.dir.read_status().and_then(|status| status.agent) {
+                report.started(u32::try_from(agent.pid).ok(), &session.dir);
+            }
+            Some(*record)
+        }
+        Ok(Probe::Running(status)) => {
+            if status.as_deref().is_some_and(Status::supervisor_overdue) {
+                let dir = session.dir.clone();
+                let killed = shared.blocking(move || kill_stuck_supervisor(&dir, PATIENCE)).await?;
+                return made_an_end(shared, session, orders, report, killed).await;
+            }
+            None
+        }
+        Ok(Probe::Dead) => make_an_end(shared, session, orders, report).await,
+        // Somebody has removed it under us: then it must not be started from it any more, and it is swept.
+        Ok(Probe::Missing) => {
+            let why = Some("its session directory was removed".to_owned());
+            let id = session.dir.session_id().parse().ok()?;
+            let cause = mozi_supervise::Cause::SupervisorLost;
+            match crate::start::never_started(shared, id, cause, why).await {
+                Ok(crate::start::Started::Not(record)) => Some(*record),
+                _ => None,
+            }
+        }
+        Err(error) => {
+            report.held_up(Holding::Other, format!("could not {error}"));
+            None
+        }
+    }
+}
+
+async fn make_an_end(
+    shared: &Arc<Shared>,
+    session: &Followed,
+    orders: &mut Orders,
+    report: &Report,
+) -> Option<ExitRecord> {
+    let boot = session.boot_id.clone();
+    let same_boot = boot.as_ref().is_none_or(|boot| *boot == shared.boot_id);
+    let elsewhere = session.pid_namespace.as_ref().is_some_and(|ns| *ns != shared.pid_namespace);
+    let dir = session.dir.clone();
+    let made = shared
+        .blocking(move || match dir.try_lock() {
+            // A status would say so, too; where there is none, the claim does.
+            Ok(LockAttempt::Locked(_)) if same_boot && elsewhere && dir.read_status().is_none() => {
+                Some(Ok(Reconciled::OtherNamespace))
+            }
+            Ok(LockAttempt::Locked(lock)) => Some(reconcile_dead(&dir, lock, boot.as_deref())),
+            Ok(LockAttempt::Held) => None,
+            Err(error) => Some(Err(error)),
+        })
+        .await??;
+    made_an_end(shared, session, orders, report, made).await
+}
+
+async fn made_an_end(
+    shared: &Arc<Shared>,
+    session: &Followed,
+    orders: &mut Orders,
+    report: &Report,
+    made: Result<Reconciled, mozi_supervise::Error>,
+) -> Option<ExitRecord> {
+    let left = match made {
+        Ok(Reconciled::Ended(record)) => return Some(*record),
+        Ok(Reconciled::StillAlive(left)) => {
+            report.held_up(Holding::Processes, in_words(&left, 0));
+            left
+        }
+        Ok(Reconciled::OtherNamespace) => {
+            let what = "it ran in another process namespace: what is left of it cannot be seen from here";
+            report.held_up(Holding::Other, what.to_owned());
+            Vec::new()
+        }
+        Err(error) => {
+            report.held_up(Holding::Other, format!("could not {error}"));
+            return None;
+        }
+    };
+    let why = orders.forced()?.to_owned();
+    let dir = session.dir.clone();
+    let by = StopOrder { by: "a person".to_owned(), why };
+    shared
+        .blocking(move || match dir.try_lock() {
+            Ok(LockAttempt::Locked(lock)) => abandon_dead(&dir, lock, by, left).ok(),
+            Ok(LockAttempt::Held) | Err(_) => None,
+        })
+        .await?
+}
+
+/// Waits until the supervisor says that its socket listens, or has gone.
+pub(crate) async fn listening(child: &mut std::process::Child) {
+    let Some(stdout) = child.stdout.take() else { return };
+    let Ok(pipe) = tokio::net::unix::pipe::Receiver::from_owned_fd(stdout.into()) else { return };
+    let mut line = Vec::new();
+    let mut pipe = BufReader::new(pipe.take(256));
+    // Either way the directory is looked at next.
+    drop(tokio::time::timeout(ANSWER_WITHIN, pipe.read_until(b'\n', &mut line)).await);
+}

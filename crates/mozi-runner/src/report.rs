@@ -1,0 +1,126 @@
+//! What the board is told of a live session: that it runs, and what holds up its end. Told in the background, newest
+//! first; only that it ran at all is made sure of before its end is told.
+
+use std::sync::Mutex;
+
+use mozi_api::runner::{NoteKind, SessionNote, StartedSession};
+use mozi_core::SessionId;
+use mozi_core::session::HoldUp;
+use mozi_supervise::SessionDir;
+use tokio::sync::Notify;
+
+use crate::shared::{Decided, Shared, until_decided};
+
+/// What kind of thing holds up an end.
+pub(crate) type Holding = HoldUp;
+
+/// Reports of one session.
+pub(crate) struct Report {
+    session_id: SessionId,
+    wanted: Mutex<Wanted>,
+    changed: Notify,
+    /// Held while something is on its way: what is sent twice arrives in order.
+    sending: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Wanted {
+    started: Option<StartedSession>,
+    started_told: bool,
+    note: Option<SessionNote>,
+    note_told: Option<SessionNote>,
+}
+
+impl Report {
+    pub(crate) fn new(session_id: SessionId) -> Self {
+        Self {
+            session_id,
+            wanted: Mutex::default(),
+            changed: Notify::new(),
+            sending: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Its agent runs, or has run.
+    pub(crate) fn started(&self, pid: Option<u32>, dir: &SessionDir) {
+        self.change(|wanted| {
+            if wanted.started.is_some() {
+                return false;
+            }
+            let workspace = dir.read_spec().ok().map(|spec| spec.cwd.to_string_lossy().into_owned());
+            wanted.started = Some(StartedSession { pid, workspace });
+            true
+        });
+    }
+
+    /// Its agent has ended, the rest is being ended.
+    pub(crate) fn ending(&self) {
+        self.note(SessionNote { note: NoteKind::Ending.into(), by: None, detail: None });
+    }
+
+    /// This keeps it from ending.
+    pub(crate) fn held_up(&self, by: Holding, detail: String) {
+        self.note(SessionNote { note: NoteKind::HeldUp.into(), by: Some(by.into()), detail: Some(detail) });
+    }
+
+    /// Nothing keeps it from ending any more.
+    pub(crate) fn free(&self) {
+        let held = |wanted: &Wanted| wanted.note.as_ref().is_some_and(|note| note.note.0 == NoteKind::HeldUp);
+        if self.wanted.lock().is_ok_and(|wanted| held(&wanted)) {
+            self.note(SessionNote { note: NoteKind::Free.into(), by: None, detail: None });
+        }
+    }
+
+    fn note(&self, note: SessionNote) {
+        self.change(|wanted| {
+            let new = wanted.note.as_ref() != Some(&note);
+            wanted.note = Some(note);
+            new
+        });
+    }
+
+    fn change(&self, with: impl FnOnce(&mut Wanted) -> bool) {
+        if self.wanted.lock().is_ok_and(|mut wanted| with(&mut wanted)) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Tells the board what is to be told, for as long as it is polled.
+    pub(crate) async fn run(&self, shared: &Shared) {
+        loop {
+            self.changed.notified().await;
+            self.tell_started(shared).await;
+            self.tell_note(shared).await;
+        }
+    }
+
+    /// Returns when the board knows that the agent ran, if it did.
+    pub(crate) async fn tell_started(&self, shared: &Shared) {
+        let _sending = self.sending.lock().await;
+        let wanted = self.wanted.lock().ok().and_then(|w| w.started.clone().filter(|_| !w.started_told));
+        let Some(started) = wanted else { return };
+        let (runner, id) = (&shared.config.id, self.session_id);
+        let call = || shared.client.runner_started(runner, id, &started);
+        if let Decided::Refused(error) = until_decided("tell the board that a session runs", call).await {
+            tracing::warn!(session = %id, "the board does not take it that the session runs: {error}");
+        }
+        if let Ok(mut wanted) = self.wanted.lock() {
+            wanted.started_told = true;
+        }
+    }
+
+    async fn tell_note(&self, shared: &Shared) {
+        let _sending = self.sending.lock().await;
+        let wanted =
+            self.wanted.lock().ok().and_then(|w| w.note.clone().filter(|n| w.note_told.as_ref() != Some(n)));
+        let Some(note) = wanted else { return };
+        let (runner, id) = (&shared.config.id, self.session_id);
+        let call = || shared.client.runner_note(runner, id, &note);
+        if let Decided::Refused(error) = until_decided("tell the board of a session", call).await {
+            tracing::warn!(session = %id, "the board does not take the note: {error}");
+        }
+        if let Ok(mut wanted) = self.wanted.lock() {
+            wanted.note_told = Some(note);
+        }
+    }
+}
