@@ -264,7 +264,7 @@ impl Call {
     }
 
     pub(crate) fn pause(&self) -> Duration {
-        self.head.extensions.get::<BodyPause>().map_or(Duration::from_secs(60), |p| p.0)
+        self.head.extensions.get::<BodyPause>().map_or(Duration::from_mins(1), |p| p.0)
     }
 
     fn body_mut(&mut self) -> &mut Body {
@@ -357,17 +357,21 @@ impl Call {
         Ok(self.board.store.submit(self.request(command)?, None).await?)
     }
 
-    /// The same, once for each `Idempotency-Key`; `body` is what must be the same again.
-    pub(crate) async fn submit_once(&self, command: Command, body: [u8; 32]) -> Result<Answer, ApiError> {
+    /// The same, once for each `Idempotency-Key`; `body` gives the digest of what must be the same again.
+    pub(crate) async fn submit_once(
+        &self,
+        command: Command,
+        body: impl FnOnce() -> [u8; 32],
+    ) -> Result<Answer, ApiError> {
         let key = self.idempotency_key(body)?;
         Ok(self.board.store.submit(self.request(command)?, key).await?)
     }
 
-    fn idempotency_key(&self, body_sha256: [u8; 32]) -> Result<Option<IdempotencyKey>, ApiError> {
+    fn idempotency_key(&self, body: impl FnOnce() -> [u8; 32]) -> Result<Option<IdempotencyKey>, ApiError> {
         let Some(key) = self.text_header(&IDEMPOTENCY_KEY, 255)? else { return Ok(None) };
         let who = self.bearer.map(|b| crate::clock::hex(&b.hash.0)).unwrap_or_default();
         let scope = format!("{who} {} {}", self.head.method, self.head.uri.path());
-        Ok(Some(IdempotencyKey { scope, key: key.to_owned(), body_sha256 }))
+        Ok(Some(IdempotencyKey { scope, key: key.to_owned(), body_sha256: body() }))
     }
 }
 
@@ -389,21 +393,21 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Outcome {
 }
 
 /// An answer of text in some format.
-pub(crate) fn text(media_type: &'static str, body: impl Into<Body>) -> Outcome {
+pub(crate) fn text(media_type: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    Ok(response)
+    response
 }
 
 /// The `ETag` of a version.
-pub(crate) fn etag(mut response: Response, version: u64) -> Outcome {
+pub(crate) fn etag(mut response: Response, version: u64) -> Response {
     let value = HeaderValue::from_str(&format!("\"{version}\""));
     response.headers_mut().extend(value.ok().map(|v| (header::ETAG, v)));
-    Ok(response)
+    response
 }
 
 /// Where what was made can be read.
-pub(crate) fn location(mut response: Response, path: &str) -> Outcome {
+pub(crate) fn location(mut response: Response, path: &str) -> Response {
     response.headers_mut().extend(HeaderValue::from_str(path).ok().map(|v| (header::LOCATION, v)));
-    Ok(response)
+    response
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 const PAGE: &str = include_str!("docs.html.j2");
 
-/// The page of an OpenAPI document.
+/// The page of a document in `OpenAPI`.
 pub(crate) fn page(openapi: &str) -> Result<String, Box<dyn std::error::Error>> {
     let document: Value = serde_json::from_str(openapi)?;
     let mut env = Environment::new();
@@ -18,4 +18,14 @@ pub(crate) fn page(openapi: &str) -> Result<String, Box<dyn std::error::Error>> 
         .collect();
     let page = serde_json::json!({ "doc": document, "codes": codes });
     Ok(env.get_template("docs")?.render(Serde(page))?)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_page_is_rendered() {
+        let page = super::page(crate::openapi::openapi_text()).unwrap();
+        assert!(page.contains("<h3>Task</h3>"), "{} bytes", page.len());
+        assert!(page.ends_with("</html>"));
+    }
 }

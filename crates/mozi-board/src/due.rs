@@ -9,7 +9,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{clock::Clock, task::until};
 
 /// The longest sleep: the wall clock may be set while nothing else happens.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// A difference between the wall clock and time passed that is a jump, not drift.
 const JUMP: Duration = Duration::from_secs(5);
 

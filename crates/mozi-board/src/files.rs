@@ -276,9 +276,9 @@ mod tests {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                names.extend(files(&path))
+                names.extend(files(&path));
             } else {
-                names.push(path.file_name().unwrap().to_str().unwrap().into())
+                names.push(path.file_name().unwrap().to_str().unwrap().into());
             }
         }
         names
@@ -299,7 +299,7 @@ mod tests {
             panic!()
         };
         assert_eq!(size, 100_000);
-        assert_eq!(files(dir.path()), [sha256.clone()]);
+        assert_eq!(files(dir.path()), std::slice::from_ref(&sha256));
         let mut back = Vec::new();
         blobs.read(&sha256).unwrap().read_to_end(&mut back).unwrap();
         assert_eq!(back, large);

@@ -1,4 +1,4 @@
-//! The document of the interface, OpenAPI 3.1, made from the route table and the wire shapes.
+//! The document of the interface, `OpenAPI` 3.1, made from the route table and the wire shapes.
 
 use std::sync::LazyLock;
 

@@ -58,7 +58,7 @@ impl Closing {
     /// Returns when the server is closing; never, where it cannot.
     pub(crate) async fn wait(&mut self) {
         if self.0.wait_for(|closing| *closing).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -68,7 +68,7 @@ pub(super) async fn show(call: Call) -> Outcome {
 pub(super) async fn prompt(call: Call) -> Outcome {
     let attempt = load(&call).await?;
     let prompt = call.board.files.prompt(&attempt.session_id.to_string()).await?;
-    text("text/plain; charset=utf-8", mask::text(&prompt))
+    Ok(text("text/plain; charset=utf-8", mask::text(&prompt)))
 }
 
 pub(super) async fn log(call: Call) -> Outcome {

@@ -61,10 +61,10 @@ pub(super) async fn answer(
         let piece = reader.piece().await?;
         Some((piece, reader))
     });
-    with_place(Body::from_stream(pieces), begins, size)
+    Ok(with_place(Body::from_stream(pieces), begins, size))
 }
 
-fn with_place(body: Body, offset: u64, size: u64) -> Outcome {
+fn with_place(body: Body, offset: u64, size: u64) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -72,7 +72,7 @@ fn with_place(body: Body, offset: u64, size: u64) -> Outcome {
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     headers.insert(OFFSET, offset.into());
     headers.insert(SIZE, size.into());
-    Ok(response)
+    response
 }
 
 /// Where the files are gone: the last bytes, which are kept with the attempt.
@@ -88,7 +88,7 @@ fn left(attempt: Option<&Attempt>, stream: LogStream, from: u64) -> Outcome {
     let masked = crate::mask::text(text).into_bytes();
     let skip = usize::try_from(from.saturating_sub(offset)).unwrap_or(usize::MAX).min(masked.len());
     let bytes = Bytes::from(masked).slice(skip..);
-    with_place(Body::from(bytes), offset.max(from.min(size)), size)
+    Ok(with_place(Body::from(bytes), offset.max(from.min(size)), size))
 }
 
 struct Reader {

@@ -27,18 +27,16 @@ pub(super) async fn version(call: Call) -> Outcome {
 }
 
 pub(super) async fn openapi(_: Call) -> Outcome {
-    text("application/json", openapi_text())
+    Ok(text("application/json", openapi_text()))
 }
 
 pub(super) async fn docs(_: Call) -> Outcome {
     static PAGE: OnceLock<String> = OnceLock::new();
-    let page = match PAGE.get() {
-        Some(page) => page,
-        None => {
-            let page = docs::page(openapi_text())
-                .map_err(|e| ApiError::internal(&format!("could not render the documents: {e}")))?;
-            PAGE.get_or_init(|| page)
-        }
-    };
-    text("text/html; charset=utf-8", page.as_str())
+    if PAGE.get().is_none() {
+        let page = docs::page(openapi_text());
+        let page = page.map_err(|e| ApiError::internal(&format!("could not render the documents: {e}")))?;
+        PAGE.get_or_init(|| page);
+    }
+    let page = PAGE.get().map_or("", String::as_str);
+    Ok(text("text/html; charset=utf-8", page))
 }

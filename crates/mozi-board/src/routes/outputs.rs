@@ -253,7 +253,7 @@ async fn submit(call: &Call, key: TaskKey, about: About, kept: Kept, digest: [u8
         content,
         claimed_agent: about.agent,
     };
-    let answer = match call.submit_once(Command::AddOutput(Box::new(new)), digest).await {
+    let answer = match call.submit_once(Command::AddOutput(Box::new(new)), || digest).await {
         Ok(answer) => answer,
         Err(e) => {
             if let Some(pin) = pin {
@@ -276,7 +276,7 @@ async fn submit(call: &Call, key: TaskKey, about: About, kept: Kept, digest: [u8
         sha256: output.sha256,
         warnings: notes,
     };
-    replayed(json(StatusCode::CREATED, &reply)?, answer.repeated)
+    Ok(replayed(json(StatusCode::CREATED, &reply)?, answer.repeated))
 }
 
 /// Removes the blob of a refused output, unless something mentions it. Where that is not known, it stays.

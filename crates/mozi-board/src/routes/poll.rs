@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
 use http::StatusCode;
 use mozi_api::runner::{
     Assignment, KnownOrder, MAX_POLL_SECONDS, Order, OrderKind, Poll, PollReply, StartOrder, StopOrder,
 };
 use mozi_core::{
-    Agent, AgentId, Attempt, Command, Identity, Reply, Request, Role, Session, SessionId, SessionStatus,
-    TaskKey, Timestamp, VerdictMode,
+    Agent, AgentId, Attempt, Command, Identity, Reply, Request, Role, RunnerId, Session, SessionId,
+    SessionStatus, TaskKey, Timestamp, VerdictMode,
     command::{Claim, Credential},
 };
 use mozi_store::RunnerWork;
@@ -38,11 +39,7 @@ pub(super) async fn poll(mut call: Call) -> Outcome {
     let can_claim = !claim.agents.is_empty() && !claim.offers.is_empty();
     if !can_claim {
         // Where a claim is asked for, the command itself is refused to others.
-        match call.identify().await? {
-            Identity::Runner(me) if me == runner => {}
-            Identity::Runner(_) => return Err(ApiError::not_found("such runner for this token")),
-            _ => return Err(ApiError::unauthenticated("this token is not known, or not any more")),
-        }
+        own(&call, &runner).await?;
     }
     let wait = Duration::from_secs(body.wait_seconds.min(MAX_POLL_SECONDS).into());
     let deadline = Instant::now() + wait;
@@ -82,16 +79,24 @@ pub(super) async fn poll(mut call: Call) -> Outcome {
     }
 }
 
+/// The token must be this very runner's.
+pub(super) async fn own(call: &Call, runner: &RunnerId) -> Result<(), ApiError> {
+    match call.identify().await? {
+        Identity::Runner(me) if me == *runner => Ok(()),
+        Identity::Runner(_) => Err(ApiError::not_found("such runner for this token")),
+        Identity::Unknown | Identity::Board | Identity::User { .. } | Identity::Attempt { .. } => {
+            Err(ApiError::unauthenticated("this token is not known, or not any more"))
+        }
+    }
+}
+
 async fn claimed(call: &Call, claim: Claim) -> Result<Vec<Assignment>, ApiError> {
     let answer = call.submit(Command::Claim(Box::new(claim))).await?;
     let Reply::Claimed(pairs) = answer.reply else {
         return Err(ApiError::internal("the reply is no claim"));
     };
-    let mut assignments = Vec::with_capacity(pairs.len());
-    for (attempt, session) in &pairs {
-        assignments.push(assignment(&call.board, session, Some(attempt)).await?);
-    }
-    Ok(assignments)
+    // Each needs a look at its task: side by side, for agents wait for them.
+    try_join_all(pairs.iter().map(|(attempt, session)| assignment(&call.board, session, Some(attempt)))).await
 }
 
 /// What a runner is to do with its sessions, without what it knows already.
@@ -173,7 +178,7 @@ pub(super) async fn assignment(
     let agent = board.store.agent(&session.agent).await?;
     let rendered = render(
         board,
-        material_of(material),
+        &material_of(material),
         &Wanted {
             role: attempt.role,
             agent: &session.agent,
@@ -199,7 +204,7 @@ struct Wanted<'a> {
     message: Option<&'a str>,
 }
 
-fn render(board: &Board, material: PromptMaterial, wanted: &Wanted<'_>) -> Result<Rendered, ApiError> {
+fn render(board: &Board, material: &PromptMaterial, wanted: &Wanted<'_>) -> Result<Rendered, ApiError> {
     let nonce = new_secret("")?;
     let options = PromptOptions {
         role: wanted.role,
@@ -211,7 +216,7 @@ fn render(board: &Board, material: PromptMaterial, wanted: &Wanted<'_>) -> Resul
         prompts_dir: board.config.prompts_dir.as_deref(),
         message: wanted.message,
     };
-    Ok(prompt::render(&material, &options))
+    Ok(prompt::render(material, &options))
 }
 
 /// What went wrong with a prompt is told to people; a notice that cannot be written holds nothing up.
@@ -248,21 +253,18 @@ pub(super) async fn preview(
         Some(id) => board.store.agent(id).await?,
         None => None,
     };
-    let nobody;
-    let id = match &agent {
+    // Where nobody is named, the page is written for somebody.
+    let id = match agent {
         Some(id) => id,
-        None => {
-            nobody = "agent".parse().map_err(|_| ApiError::internal("an id is none"))?;
-            &nobody
-        }
+        None => "agent".parse().map_err(|_| ApiError::internal("an id is none"))?,
     };
     let number = material.task.state.last_attempt.saturating_add(1);
     let mode = match role {
         Role::Executor => known.as_ref().map_or(VerdictMode::Report, |a| a.verdict_mode),
         Role::Reviewer => VerdictMode::Report,
     };
-    let wanted = Wanted { role, agent: id, number, known: known.as_ref(), mode, message: None };
-    let rendered = render(board, material_of(material), &wanted)?;
+    let wanted = Wanted { role, agent: &id, number, known: known.as_ref(), mode, message: None };
+    let rendered = render(board, &material_of(material), &wanted)?;
     Ok(Preview {
         text: prompt::preview(&rendered.parts, &board.config.agent_url),
         bootstrap: rendered.parts.bootstrap.map(|b| b.name),

@@ -39,7 +39,7 @@ pub(super) async fn show(call: Call) -> Outcome {
     let id = call.project()?;
     let project = call.board.store.project(&id).await?;
     let project = project.ok_or_else(|| ApiError::not_found(format_args!("project {id}")))?;
-    etag(json(StatusCode::OK, &Project::from(&project))?, project.version)
+    Ok(etag(json(StatusCode::OK, &Project::from(&project))?, project.version))
 }
 
 pub(super) async fn edit(mut call: Call) -> Outcome {
@@ -53,6 +53,6 @@ fn answer(reply: Reply) -> Outcome {
         return Err(ApiError::internal("the reply is no project"));
     };
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    let response = etag(json(status, &Project::from(&*project))?, project.version)?;
-    location(response, &format!("/api/projects/{}", project.id))
+    let response = etag(json(status, &Project::from(&*project))?, project.version);
+    Ok(location(response, &format!("/api/projects/{}", project.id)))
 }

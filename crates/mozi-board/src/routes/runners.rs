@@ -74,6 +74,7 @@ pub(super) async fn end(mut call: Call) -> Outcome {
 }
 
 pub(super) async fn notice(mut call: Call) -> Outcome {
+    poll::own(&call, &call.runner()?).await?;
     let body: RunnerNotice = call.json().await?;
     call.submit(body.into_command()?).await?;
     json(StatusCode::OK, &serde_json::json!({}))

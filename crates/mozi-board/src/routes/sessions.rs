@@ -71,7 +71,7 @@ pub(super) async fn start(mut call: Call) -> Outcome {
     let command = body.into_command(call.board.clock.session_id()?)?;
     let session = answered(call.submit(command).await?.reply)?;
     let path = format!("/api/sessions/{}", session.session_id);
-    location(json(StatusCode::CREATED, &session)?, &path)
+    Ok(location(json(StatusCode::CREATED, &session)?, &path))
 }
 
 fn answered(reply: Reply) -> Result<Session, ApiError> {

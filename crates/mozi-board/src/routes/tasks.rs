@@ -88,8 +88,8 @@ pub(super) async fn create(mut call: Call) -> Outcome {
         .filter(|w| matches!(w, WaitingFor::AgentOffline { .. } | WaitingFor::AgentHeldBack { .. }));
     shown.warnings.extend(absent.map(|w| format!("it waits for {w}")));
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    let response = etag(json(status, &shown)?, view.task.version)?;
-    location(response, &format!("/api/projects/{}/tasks/{}", task.key.project, task.key.task))
+    let response = etag(json(status, &shown)?, view.task.version);
+    Ok(location(response, &format!("/api/projects/{}/tasks/{}", task.key.project, task.key.task)))
 }
 
 pub(super) async fn show(call: Call) -> Outcome {
@@ -120,7 +120,7 @@ pub(super) async fn show(call: Call) -> Outcome {
     if expand.events {
         task.events = Some(events(&call, &key).await?);
     }
-    etag(json(StatusCode::OK, &task)?, view.task.version)
+    Ok(etag(json(StatusCode::OK, &task)?, view.task.version))
 }
 
 async fn events(call: &Call, key: &TaskKey) -> Result<Vec<Event>, ApiError> {
@@ -168,7 +168,7 @@ async fn changed(call: &Call, reply: Reply) -> Outcome {
     let view = view(call, &task.key).await?;
     let mut shown = shown(&view);
     shown.warnings = warnings;
-    etag(json(StatusCode::OK, &shown)?, view.task.version)
+    Ok(etag(json(StatusCode::OK, &shown)?, view.task.version))
 }
 
 /// What an agent would be told now.

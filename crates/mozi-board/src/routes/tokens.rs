@@ -21,9 +21,8 @@ pub(super) async fn list(call: Call) -> Outcome {
 pub(super) async fn create(mut call: Call) -> Outcome {
     let body: CreateToken = call.json().await?;
     // A token belongs to whoever makes it; whether they may is decided with the command.
-    let user = match call.identify().await? {
-        Identity::User { user, .. } => user,
-        _ => return Err(ApiError::unauthenticated("this token is not known, or not any more")),
+    let Identity::User { user, .. } = call.identify().await? else {
+        return Err(ApiError::unauthenticated("this token is not known, or not any more"));
     };
     let secret = new_secret("mozi_u_")?;
     let answer = call.submit(body.into_command(hash_token(&secret), user)).await?;
@@ -31,7 +30,7 @@ pub(super) async fn create(mut call: Call) -> Outcome {
         return Err(ApiError::internal("the reply is no token"));
     };
     let created = CreatedToken { token: secret, info: Token::from(&*token) };
-    location(json(StatusCode::CREATED, &created)?, "/api/tokens")
+    Ok(location(json(StatusCode::CREATED, &created)?, "/api/tokens"))
 }
 
 pub(super) async fn revoke(call: Call) -> Outcome {

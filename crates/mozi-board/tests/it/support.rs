@@ -216,7 +216,6 @@ impl TestBoard {
             task: task.to_owned(),
             token,
             session,
-            assignment,
         }
     }
 
@@ -242,7 +241,6 @@ pub(crate) struct Claimed {
     pub(crate) task: String,
     pub(crate) token: String,
     pub(crate) session: String,
-    pub(crate) assignment: Value,
 }
 
 impl Claimed {
