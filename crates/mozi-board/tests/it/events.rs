@@ -54,7 +54,8 @@ impl Reader {
             while let Some((event, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| event.lines().find_map(|l| l.strip_prefix(name)).map(str::to_owned);
                 let found = field("id: ").zip(field("event: ")).zip(field("data: "));
-                self.text = rest.to_owned();
+                let rest = rest.to_owned();
+                self.text = rest;
                 if let Some(((id, kind), data)) = found {
                     return Some((id, kind, serde_json::from_str(&data).unwrap()));
                 }

@@ -24,7 +24,7 @@ async fn a_log_from_any_place_with_its_tokens_masked() {
     assert_eq!((whole.header("mozi-log-offset"), whole.header("mozi-log-size")), ("0", "37"));
     // From the middle of the token: no half of it is shown.
     for from in 0..=line.len() {
-        assert_eq!(log(&format!("?from={from}")).await.text(), &masked[from..], "from {from}");
+        assert_eq!(log(&format!("?from={from}")).await.text(), masked.get(from..).unwrap(), "from {from}");
     }
     assert_eq!(log("?from=9999").await.text(), "");
     assert_eq!(log("?stream=stderr").await.text(), "oh");

@@ -1,14 +1,28 @@
 //! Tests of the board through its router, in process, and over sockets where limits are tried.
 
+#[cfg(test)]
 mod contract;
+#[cfg(test)]
 mod documents;
+#[cfg(test)]
 mod events;
+#[cfg(test)]
 mod logs;
+#[cfg(test)]
 mod outputs;
+#[cfg(test)]
 mod poll;
+#[cfg(test)]
 mod prompts;
+#[cfg(test)]
 mod refusals;
+#[cfg(test)]
 mod rights;
+#[cfg(test)]
+mod secure;
+#[cfg(test)]
 mod sockets;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
 mod tasks;

@@ -7,8 +7,11 @@ use crate::support::{ADMIN, OPERATOR, TestBoard};
 
 const TASKS: &str = "/api/projects/default/tasks";
 
-/// A board, an attempt at work on it, and what the board looked like then.
-async fn check(requests: &[(&str, &str, &[u8], u16, &str, &str)]) {
+/// Method, path, body; then status, code, and what the problem says.
+type Refused<'a> = (&'a str, &'a str, &'a [u8], u16, &'a str, &'a str);
+
+/// On a board with an attempt at work.
+async fn check(requests: &[Refused<'_>]) {
     let board = TestBoard::new().await;
     board.hello().await;
     let run = board.claimed(&json!({})).await;

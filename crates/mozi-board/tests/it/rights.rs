@@ -181,39 +181,38 @@ impl Who {
     fn refusal(self, method: &Method, path: &str, a: Access) -> Option<&'static str> {
         let in_project = path.contains("{p}");
         let runs = a.runner == RunnerAccess::Own;
-        match self {
-            _ if a.open => None,
-            Self::Nobody => Some("unauthenticated"),
-            Self::UnknownUser if runs => Some("forbidden"),
-            Self::UnknownUser => Some("unauthenticated"),
-            Self::UnknownAttempt if a.attempt == AttemptAccess::None => Some("not_found"),
-            Self::UnknownAttempt => Some("unauthenticated"),
-            Self::UnknownRunner | Self::Runner | Self::OtherRunner if a.runner == RunnerAccess::None => {
-                Some("forbidden")
+        if a.open {
+            return None;
+        }
+        let known = match self {
+            Self::Nobody => return Some("unauthenticated"),
+            Self::UnknownUser | Self::UnknownAttempt | Self::UnknownRunner => Some("unauthenticated"),
+            _ => None,
+        };
+        // What the kind of the token alone is refused for.
+        let kind = match self {
+            Self::UnknownAttempt | Self::Own | Self::Stranger | Self::Closed => {
+                (a.attempt == AttemptAccess::None).then_some("not_found")
             }
-            Self::UnknownRunner => Some("unauthenticated"),
-            Self::User(_) | Self::Scoped if runs => Some("forbidden"),
-            Self::User(role) if a.user.is_some_and(|least| role < least) => Some("forbidden"),
-            Self::User(_) => None,
+            Self::UnknownRunner | Self::Runner | Self::OtherRunner => {
+                (a.runner == RunnerAccess::None).then_some("forbidden")
+            }
+            _ => runs.then_some("forbidden"),
+        };
+        kind.or(known).or_else(|| match self {
+            Self::User(role) => a.user.is_some_and(|least| role < least).then_some("forbidden"),
             Self::Scoped if in_project => Some("not_found"),
-            // Lists show it what is its project's; the rest is not for it.
-            Self::Scoped if *method == Method::GET && path == "/api/events" => Some("forbidden"),
-            Self::Scoped if *method == Method::GET && path.contains("{sid}") => Some("not_found"),
-            Self::Scoped if a.user == Some(UserRole::Admin) => Some("forbidden"),
-            Self::Scoped if *method == Method::GET => None,
+            Self::Scoped if a.user == Some(UserRole::Admin) || path == "/api/events" => Some("forbidden"),
             Self::Scoped if path.contains("{sid}") => Some("not_found"),
-            Self::Scoped => Some("forbidden"),
-            Self::Own | Self::Stranger | Self::Closed if a.attempt == AttemptAccess::None => {
-                Some("not_found")
-            }
+            // Lists show it what is its project's.
+            Self::Scoped => (*method != Method::GET).then_some("forbidden"),
             // The project does not allow it, whoever asks.
             Self::Own | Self::Stranger if a.attempt == AttemptAccess::Project => Some("forbidden"),
             Self::Closed if a.attempt == AttemptAccess::Project => Some("attempt_closed"),
-            Self::Own => None,
             Self::Stranger | Self::Closed => Some("not_found"),
-            Self::OtherRunner if runs => Some("not_found"),
-            Self::Runner | Self::OtherRunner => None,
-        }
+            Self::OtherRunner => runs.then_some("not_found"),
+            _ => None,
+        })
     }
 }
 

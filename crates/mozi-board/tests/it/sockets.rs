@@ -89,7 +89,7 @@ async fn slow_and_oversized_heads() {
     let large =
         format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Large: {}\r\n\r\n", "x".repeat(20_000));
     assert!(served.said(large.as_bytes()).await.starts_with("HTTP/1.1 431"));
-    let many: String = (0..100).map(|i| format!("X-{i}: y\r\n")).collect();
+    let many = (0..100).map(|i| format!("X-{i}: y\r\n")).collect::<Vec<_>>().concat();
     let many = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n{many}\r\n");
     assert!(served.said(many.as_bytes()).await.starts_with("HTTP/1.1 431"));
     assert!(served.said(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n").await.starts_with("HTTP/1.1 400"));
@@ -120,7 +120,7 @@ async fn a_body_that_does_not_come() {
 
 #[tokio::test]
 async fn too_many_connections_are_told_so() {
-    let limits = Limits { header_timeout: Duration::from_secs(60), ..strict() };
+    let limits = Limits { header_timeout: Duration::from_mins(1), ..strict() };
     let served = served(limits).await;
     let mut held = Vec::new();
     for _ in 0..3 {
@@ -147,7 +147,7 @@ async fn too_many_connections_are_told_so() {
 
 #[tokio::test]
 async fn whoever_has_gone_is_not_waited_for() {
-    let limits = Limits { connections: 1, header_timeout: Duration::from_secs(60), ..strict() };
+    let limits = Limits { connections: 1, header_timeout: Duration::from_mins(1), ..strict() };
     let served = served(limits).await;
     served.board.hello().await;
     let body = json!({ "wait_seconds": 30 }).to_string();
@@ -171,7 +171,7 @@ async fn whoever_has_gone_is_not_waited_for() {
 
 #[tokio::test]
 async fn the_end_waits_for_requests_and_closes_streams() {
-    let mut served = served(Limits { header_timeout: Duration::from_secs(60), ..strict() }).await;
+    let mut served = served(Limits { header_timeout: Duration::from_mins(1), ..strict() }).await;
     served.board.hello().await;
     let mut stream = served.connect().await;
     let watch = format!(

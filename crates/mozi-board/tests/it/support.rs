@@ -211,12 +211,7 @@ impl TestBoard {
         let assignment = reply["claimed"][0].clone();
         assert_eq!(assignment["task_id"], task, "{reply}");
         let session = assignment["session_id"].as_str().unwrap().to_owned();
-        Claimed {
-            path: format!("/api/projects/default/tasks/{task}"),
-            task: task.to_owned(),
-            token,
-            session,
-        }
+        Claimed { path: format!("/api/projects/default/tasks/{task}"), task: task.to_owned(), token, session }
     }
 
     pub(crate) async fn started(&self, claimed: &Claimed) {
@@ -232,7 +227,7 @@ impl TestBoard {
 }
 
 pub(crate) fn sha256_of(token: &str) -> String {
-    hash_token(token).0.iter().map(|b| format!("{b:02x}")).collect()
+    mozi_api::wire::Text(hash_token(token)).to_string()
 }
 
 /// An attempt at work.
@@ -249,10 +244,13 @@ impl Claimed {
     }
 }
 
+type Log = (Vec<u8>, bool);
+
 /// Files of sessions, in memory and in a folder.
 #[derive(Default)]
 pub(crate) struct FakeFiles {
-    logs: Mutex<HashMap<(String, LogStream), (Vec<u8>, bool)>>,
+    /// The bytes of each log, and whether its session lives.
+    logs: Mutex<HashMap<(String, LogStream), Log>>,
     grown: Notify,
     pub(crate) outputs: Mutex<HashMap<String, PathBuf>>,
     pub(crate) opened: Mutex<Vec<String>>,

@@ -153,7 +153,7 @@ async fn agents_are_paused_and_sessions_started_by_name() {
     let path = format!("/api/runners/local/sessions/{id}/started");
     board.post(&path, RUNNER, &json!({ "pid": 7 })).await.expect(200);
 
-    let short = &id[..8];
+    let short = id.get(..8).unwrap();
     assert_eq!(board.get(&format!("/api/sessions/{short}"), OPERATOR).await.expect(200)["pid"], 7);
     let agents = board.get("/api/agents", OPERATOR).await.expect(200);
     let coder = agents["items"].as_array().unwrap().iter().find(|a| a["agent"] == "coder").unwrap();
