@@ -70,7 +70,8 @@ fn quick() -> Value {
 /// A task through the agent, an error of its model, a cancel in the middle of a command, and a restart of `serve`.
 fn through(mut board: Board, agent: &str) {
     let add = |board: &Board, script: &str, more: Value| {
-        let mut body = json!({ "title": "A \"real\" task: $HOME `x`", "agent": agent, "description": script });
+        let mut body =
+            json!({ "title": "A \"real\" task: $HOME `x`", "agent": agent, "description": script });
         body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
         board.add(&body)
     };

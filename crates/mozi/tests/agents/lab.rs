@@ -36,7 +36,12 @@ impl Claw {
 
     /// `openclaw ARGS` by hand; its standard output.
     pub(crate) fn openclaw(&self, args: &[&str]) -> String {
-        let out = command("openclaw").envs(self.env.iter().cloned()).args(args).stderr(Stdio::null()).output().unwrap();
+        let out = command("openclaw")
+            .envs(self.env.iter().cloned())
+            .args(args)
+            .stderr(Stdio::null())
+            .output()
+            .unwrap();
         String::from_utf8(out.stdout).unwrap()
     }
 }

@@ -120,7 +120,11 @@ fn a_log_cannot_be_emptied_by_its_agent() {
     let board = Setup::agents(&[("a", script, "")]).start();
     let id = board.add(&json!({ "title": "loud", "agent": "a" }));
     board.until_outcome(&id, 1, "completed");
-    let log = board.api("GET", &format!("/api/projects/default/tasks/{id}/attempts/1/log?stream=stderr"), &Value::Null);
+    let log = board.api(
+        "GET",
+        &format!("/api/projects/default/tasks/{id}/attempts/1/log?stream=stderr"),
+        &Value::Null,
+    );
     assert_eq!(log.body, json!("first\nsecond\nthird\n"));
     assert_eq!(board.ok(&["logs", &id, "--stderr"]), "first\nsecond\nthird\n");
     board.finish();
@@ -129,7 +133,8 @@ fn a_log_cannot_be_emptied_by_its_agent() {
 #[test]
 fn a_flood_is_bounded() {
     let script = "cat > /dev/null; mozi report working; head -c 700000000 /dev/zero; echo the end; mozi report failed --detail x";
-    let board = Setup::agents(&[("a", script, ""), ("b", script, "log_overflow = \"end\"")]).settings(once()).start();
+    let board =
+        Setup::agents(&[("a", script, ""), ("b", script, "log_overflow = \"end\"")]).settings(once()).start();
     let dropped = board.add(&json!({ "title": "flood", "agent": "a" }));
     let ended = board.add(&json!({ "title": "flood", "agent": "b" }));
     let task = board.until_outcome(&dropped, 1, "completed");

@@ -23,7 +23,8 @@ mv "$TEST_DIR/codes.tmp" "$TEST_DIR/codes"
 #[test]
 fn the_contracts_calls_word_for_word() {
     let board = Setup::agents(&[("curl", BY_CURL, "")]).start();
-    let id = board.add(&json!({ "title": "by the contract", "agent": "curl", "must_haves": ["it compiles"] }));
+    let id =
+        board.add(&json!({ "title": "by the contract", "agent": "curl", "must_haves": ["it compiles"] }));
     let task = board.until(&id, "review");
     let codes = board.file("codes");
     assert_eq!(codes.split_whitespace().collect::<Vec<_>>(), ["200", "201", "201", "201", "200", "200"]);
@@ -34,7 +35,8 @@ fn the_contracts_calls_word_for_word() {
     assert_eq!(outputs[0]["agent"], "curl");
     assert_eq!(outputs[0]["type"], "code");
     assert_eq!(outputs[0]["summary"], "a program");
-    let content = board.api("GET", &format!("/api/projects/default/tasks/{id}/outputs/2/content"), &Value::Null);
+    let content =
+        board.api("GET", &format!("/api/projects/default/tasks/{id}/outputs/2/content"), &Value::Null);
     assert_eq!(content.body, json!("made in a file\n"));
     assert_eq!(task["comments"][0]["author"], "curl");
     assert_eq!(task["comments"][0]["body"], "nearly there");
@@ -67,8 +69,22 @@ fn a_whole_life_by_the_agents_own_command() {
          mozi output add --title Note --content 'by hand'\nmozi comment \"$MOZI_TASK\" 'all done'\nmozi report review --detail 'look at it'\n"
     );
     let board = Setup::agents(&[("poet", &script, "")]).start();
-    let out = board.ok(&["task", "add", "Write a poem", "-a", "poet", "--must", "it rhymes", "--wait"]);
-    assert!(out.contains('1'), "{out}");
+    let out = board.mozi(&["task", "add", "Write a poem", "-a", "poet", "--must", "it rhymes", "--wait"]);
+    // A person has to look at it.
+    assert_eq!(out.status.code(), Some(5), "{out:?}");
+    let task = board.task("1");
+    let titles: Vec<_> =
+        task["outputs"].as_array().unwrap().iter().map(|o| o["title"].as_str().unwrap()).collect();
+    assert_eq!(titles, ["Poem", "Note"]);
+    assert_eq!(board.ok(&["output", "show", "1", "1"]), "a poem\n");
+    assert_eq!(
+        (&task["comments"][0]["author"], &task["comments"][0]["body"]),
+        (&json!("poet"), &json!("all done"))
+    );
+    board.until_outcome("1", 1, "completed");
+    board.ok(&["task", "approve", "1"]);
+    assert_eq!(board.task("1")["status"], "done");
+    board.finish();
 }
 
 #[test]
@@ -109,13 +125,19 @@ say() { curl -sS --noproxy '*' -o "$TEST_DIR/said.$1" -w '%{http_code}\n' -H "Au
     board.until_outcome(&human, 1, "completed");
     // Without an output `review` is refused; the same verdict again is answered; outputs are taken while it is there.
     let codes = board.file(&format!("codes.{human}"));
-    assert_eq!(codes.split_whitespace().collect::<Vec<_>>(), ["200", "409", "201", "200", "200", "409", "201"]);
+    assert_eq!(
+        codes.split_whitespace().collect::<Vec<_>>(),
+        ["200", "409", "201", "200", "200", "409", "201"]
+    );
     assert!(board.file_json("said.b")["code"] == "output_required");
     let none = board.add(&json!({ "title": "unreviewed", "agent": "twice", "review": "none" }));
     board.until(&none, "done");
     board.until_outcome(&none, 1, "completed");
     let codes = board.file(&format!("codes.{none}"));
-    assert_eq!(codes.split_whitespace().collect::<Vec<_>>(), ["200", "409", "201", "200", "200", "409", "409"]);
+    assert_eq!(
+        codes.split_whitespace().collect::<Vec<_>>(),
+        ["200", "409", "201", "200", "200", "409", "409"]
+    );
     assert_eq!(board.file_json("said.e")["status"], "done");
     assert_eq!(board.file_json("said.f")["code"], "verdict_given");
     assert_eq!(board.task(&none)["status"], "done");
@@ -177,7 +199,8 @@ fn an_agent_that_never_starts_is_held_back() {
 #[test]
 fn sessions_without_a_task() {
     let board = Setup::agents(&[("a", "cat > \"$TEST_DIR/heard\"; echo answered", "")]).start();
-    let session = board.post("/api/sessions", &json!({ "agent": "a", "message": "hello\n", "prompt": "verbatim" }));
+    let session =
+        board.post("/api/sessions", &json!({ "agent": "a", "message": "hello\n", "prompt": "verbatim" }));
     let sid = session["session_id"].as_str().unwrap();
     assert_eq!(board.file("heard"), "hello");
     let ended = crate::support::wait_for("the session to end", || {

@@ -1,6 +1,19 @@
 //! The product's promises, tried on the real binary with real processes.
 
+#![expect(
+    clippy::expect_used,
+    clippy::format_push_string,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "this is test code: what it cannot do fails the test"
+)]
+
+mod command_line;
 mod faults;
+mod first_run;
 mod life;
 mod restart;
 mod review;

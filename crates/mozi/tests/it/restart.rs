@@ -85,10 +85,12 @@ echo end >> "$TEST_DIR/said"
     board.up();
     let task = board.until_outcome(&id, 1, "completed");
     assert_eq!(task["status"], "review");
-    let remarks: Vec<_> = task["comments"].as_array().unwrap().iter().map(|c| c["body"].as_str().unwrap()).collect();
+    let remarks: Vec<_> =
+        task["comments"].as_array().unwrap().iter().map(|c| c["body"].as_str().unwrap()).collect();
     assert_eq!(remarks, ["remark 1", "remark 2", "remark 3", "remark 4"]);
     assert_eq!(task["outputs"].as_array().unwrap().len(), 1);
-    let content = board.api("GET", &format!("/api/projects/default/tasks/{id}/outputs/1/content"), &Value::Null);
+    let content =
+        board.api("GET", &format!("/api/projects/default/tasks/{id}/outputs/1/content"), &Value::Null);
     assert_eq!(content.body, json!("content\n"), "what it was when it was added");
     board.finish();
 }
@@ -120,7 +122,8 @@ fn a_new_binary_over_the_old_one_while_an_agent_runs() {
 
 #[test]
 fn what_was_acknowledged_survives_kill_9_at_any_moment() {
-    let script = "cat > /dev/null; mozi report working; mozi output add --title r --content x; mozi report review";
+    let script =
+        "cat > /dev/null; mozi report working; mozi output add --title r --content x; mozi report review";
     let mut board = Setup::agents(&[("a", script, "")]).settings(json!({ "review": "none" })).start();
     let mut acknowledged = Vec::new();
     for round in 0..6 {
@@ -135,7 +138,8 @@ fn what_was_acknowledged_survives_kill_9_at_any_moment() {
         let task = board.until(id, "done");
         let done = task["attempts"].as_array().unwrap().iter().filter(|a| a["verdict"] == "review").count();
         assert_eq!(done, 1, "one attempt gave the verdict: {task:#}");
-        let ids: Vec<_> = task["events"].as_array().unwrap().iter().map(|e| e["id"].as_u64().unwrap()).collect();
+        let ids: Vec<_> =
+            task["events"].as_array().unwrap().iter().map(|e| e["id"].as_u64().unwrap()).collect();
         assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
     }
     let page = board.get("/api/projects/default/events?after=0&limit=500");
@@ -184,7 +188,12 @@ fn a_supervisor_held_before_its_first_instruction_while_serve_is_killed_and_star
     let (source, object) = (library.path().join("hold.c"), library.path().join("hold.so"));
     let free = library.path().join("free");
     fs::write(&source, HOLD.replace("HELD", &format!("{:?}", free.to_str().unwrap()))).unwrap();
-    let compiled = command("cc").args(["-shared", "-fPIC", "-o"]).arg(&object).arg(&source).stderr(Stdio::null()).status();
+    let compiled = command("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&object)
+        .arg(&source)
+        .stderr(Stdio::null())
+        .status();
     if !compiled.is_ok_and(|s| s.success()) {
         eprintln!("skipped: no C compiler to build the library that holds the supervisor");
         return;

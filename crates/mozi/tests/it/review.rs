@@ -27,7 +27,11 @@ fn a_person_sends_it_back_and_the_next_prompt_says_why() {
     let board = Setup::agents(&[("exe", EXECUTOR, "")]).settings(quick()).start();
     let id = board.add(&json!({ "title": "a result", "agent": "exe" }));
     board.until(&id, "review");
-    let no_remark = board.api("POST", &format!("/api/projects/default/tasks/{id}/status"), &json!({ "status": "pending" }));
+    let no_remark = board.api(
+        "POST",
+        &format!("/api/projects/default/tasks/{id}/status"),
+        &json!({ "status": "pending" }),
+    );
     assert_eq!((no_remark.status, &no_remark.body["code"]), (422, &json!("invalid_body")));
     board.ok(&["task", "reject", &id, "-m", "the title is missing \"quotes\""]);
     board.until_that(&id, "in review again", |t| t["status"] == "review" && t["attempt_number"] == 2);
@@ -54,7 +58,8 @@ if [ "$MOZI_ATTEMPT" = 2 ]; then mozi report reject --detail "too short"; else m
     );
     let id = board.add(&json!({ "title": "a result", "agent": "exe" }));
     let task = board.until(&id, "done");
-    let roles: Vec<_> = task["attempts"].as_array().unwrap().iter().map(|a| a["role"].as_str().unwrap()).collect();
+    let roles: Vec<_> =
+        task["attempts"].as_array().unwrap().iter().map(|a| a["role"].as_str().unwrap()).collect();
     assert_eq!(roles, ["executor", "reviewer", "executor", "reviewer"]);
     assert!(board.file("review.2").contains("result 1"), "the reviewer's prompt holds the outputs");
     assert!(board.file("prompt.3").contains("too short"));
@@ -69,7 +74,8 @@ fn a_reviewer_that_says_nothing_is_given_up_and_a_person_decides() {
         t["events"].as_array().unwrap().iter().any(|e| e["detail"]["code"] == "reviewer_given_up")
     });
     assert_eq!(task["status"], "review");
-    let outcomes: Vec<_> = task["attempts"].as_array().unwrap().iter().map(|a| a["outcome"].as_str().unwrap()).collect();
+    let outcomes: Vec<_> =
+        task["attempts"].as_array().unwrap().iter().map(|a| a["outcome"].as_str().unwrap()).collect();
     assert_eq!(outcomes, ["completed", "no_verdict", "no_verdict"]);
     assert_eq!(task["waiting_for"][0]["kind"], "review");
     board.ok(&["task", "approve", &id]);

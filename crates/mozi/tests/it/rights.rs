@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::support::Setup;
 
-const HOLDER: &str = "cat > /dev/null; mozi report working; echo \"$MOZI_TOKEN\" > \"$TEST_DIR/token\"; sleep 1000";
+const HOLDER: &str =
+    "cat > /dev/null; mozi report working; echo \"$MOZI_TOKEN\" > \"$TEST_DIR/token\"; sleep 1000";
 
 #[test]
 fn an_attempts_token_against_every_route() {
@@ -16,7 +17,12 @@ fn an_attempts_token_against_every_route() {
     let api = board.get("/openapi.json");
     let mut tried = 0;
     for (path, methods) in api["paths"].as_object().unwrap() {
-        for method in methods.as_object().unwrap().keys().filter(|m| ["get", "post", "put", "patch", "delete"].contains(&m.as_str())) {
+        for method in methods
+            .as_object()
+            .unwrap()
+            .keys()
+            .filter(|m| ["get", "post", "put", "patch", "delete"].contains(&m.as_str()))
+        {
             if !path.starts_with("/api/") || path == "/api/version" || path.contains("/runners/") {
                 continue;
             }
@@ -30,7 +36,12 @@ fn an_attempts_token_against_every_route() {
                 })
                 .collect::<Vec<_>>()
                 .join("/");
-            let answer = board.api_as(&token, &method.to_uppercase(), &real, &json!({ "status": "done", "body": "x" }));
+            let answer = board.api_as(
+                &token,
+                &method.to_uppercase(),
+                &real,
+                &json!({ "status": "done", "body": "x" }),
+            );
             assert!(
                 [401, 403, 404, 405, 422].contains(&answer.status),
                 "{method} {real} answered {} to an attempt's token: {}",
@@ -43,11 +54,17 @@ fn an_attempts_token_against_every_route() {
     assert!(tried > 25, "only {tried} routes");
     let after = board.task(&other);
     assert_eq!(before, after, "nothing was changed");
-    let own = board.api_as(&token, "GET", &format!("/api/projects/default/tasks/{mine}?expand=all"), &Value::Null);
+    let own =
+        board.api_as(&token, "GET", &format!("/api/projects/default/tasks/{mine}?expand=all"), &Value::Null);
     assert_eq!(own.status, 200);
     board.ok(&["task", "cancel", &mine]);
     board.until_outcome(&mine, 1, "cancelled");
-    let late = board.api_as(&token, "POST", &format!("/api/projects/default/tasks/{mine}/comments"), &json!({ "body": "x" }));
+    let late = board.api_as(
+        &token,
+        "POST",
+        &format!("/api/projects/default/tasks/{mine}/comments"),
+        &json!({ "body": "x" }),
+    );
     assert_eq!((late.status, &late.body["code"]), (409, &json!("attempt_closed")));
     board.finish();
 }
@@ -81,9 +98,13 @@ fn secrets_are_for_their_owner_only() {
         let text = String::from_utf8_lossy(&std::fs::read(dir.join(file)).unwrap()).into_owned();
         assert!(!text.contains(&token), "{file} holds the token");
     }
-    let prompt = board.api("GET", &format!("/api/projects/default/tasks/{id}/attempts/1/prompt"), &Value::Null);
+    let prompt =
+        board.api("GET", &format!("/api/projects/default/tasks/{id}/attempts/1/prompt"), &Value::Null);
     assert!(!prompt.body.to_string().contains(&token));
-    assert!(!board.log().contains(&token) && !board.log().contains(&board.token()), "the server's log masks secrets");
+    assert!(
+        !board.log().contains(&token) && !board.log().contains(&board.token()),
+        "the server's log masks secrets"
+    );
     board.ok(&["task", "cancel", &id]);
     board.finish();
 }

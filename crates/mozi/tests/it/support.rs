@@ -14,7 +14,7 @@ use std::{
 use serde_json::{Value, json};
 
 /// How long anything may take before a test gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Looks until `what` is there. The one place that waits by looking again.
 #[track_caller]
@@ -191,7 +191,10 @@ impl Board {
             .expect("mozi serve can be started");
         wait_for("mozi serve to be ready", || {
             if let Some(status) = child.try_wait().unwrap() {
-                panic!("mozi serve ended with {status}:\n{}", fs::read_to_string(self.path("serve.log")).unwrap());
+                panic!(
+                    "mozi serve ended with {status}:\n{}",
+                    fs::read_to_string(self.path("serve.log")).unwrap()
+                );
             }
             (request(self.port, "GET", "/readyz", &[], "").ok()?.0 == 200).then_some(())
         });
@@ -278,7 +281,8 @@ impl Board {
     /// Waits until attempt `n` is closed with `outcome`.
     #[track_caller]
     pub(crate) fn until_outcome(&self, id: &str, n: usize, outcome: &str) -> Value {
-        let task = self.until_that(id, &format!("through attempt {n}"), |t| !t["attempts"][n - 1]["outcome"].is_null());
+        let task = self
+            .until_that(id, &format!("through attempt {n}"), |t| !t["attempts"][n - 1]["outcome"].is_null());
         assert_eq!(task["attempts"][n - 1]["outcome"], outcome, "{task:#}\n{}", self.log());
         task
     }
@@ -296,19 +300,16 @@ impl Board {
     #[track_caller]
     pub(crate) fn file(&self, name: &str) -> String {
         wait_for(&format!("the file {name}"), || {
-            fs::read_to_string(self.path(name)).ok().filter(|t| t.ends_with('\n')).map(|t| t.trim().to_owned())
+            fs::read_to_string(self.path(name))
+                .ok()
+                .filter(|t| t.ends_with('\n'))
+                .map(|t| t.trim().to_owned())
         })
     }
 
     #[track_caller]
     pub(crate) fn file_json(&self, name: &str) -> Value {
         serde_json::from_str(&read(&self.path(name))).expect("JSON")
-    }
-
-    /// Every process that carries this board's mark.
-    pub(crate) fn census(&self) -> Vec<(u32, String)> {
-        let serve = self.serve.as_ref().map(Child::id);
-        marked(&self.mark).into_iter().filter(|(pid, _)| Some(*pid) != serve).collect()
     }
 
     /// Stops the board as a person would and asserts that nothing of it is left.

@@ -66,13 +66,17 @@ fn who_may_know_whom() {
         ("mozi-testing", &["mozi-core", "mozi-api"]),
     ];
     for (name, deps) in edges.iter().filter(|(n, _)| n.starts_with("mozi")) {
-        let may: &[&str] = allowed.iter().find(|(n, _)| n == name).unwrap_or_else(|| panic!("a new crate {name}")).1;
+        let may: &[&str] =
+            allowed.iter().find(|(n, _)| n == name).unwrap_or_else(|| panic!("a new crate {name}")).1;
         for d in deps.iter().filter(|d| d.starts_with("mozi")) {
             assert!(may.contains(&d.as_str()), "{name} must not know {d}");
         }
     }
     let forbidden: &[(&str, &[&str])] = &[
-        ("mozi-core", &["tokio", "rusqlite", "serde", "rand", "getrandom", "jiff", "chrono", "libc", "rustix"]),
+        (
+            "mozi-core",
+            &["tokio", "rusqlite", "serde", "rand", "getrandom", "jiff", "chrono", "libc", "rustix"],
+        ),
         ("mozi-supervise", &["tokio", "tracing", "clap", "rustix"]),
         ("mozi-store", &["axum", "hyper", "http"]),
         ("mozi-api", &["axum", "rusqlite"]),
@@ -90,14 +94,31 @@ fn who_may_know_whom() {
     }
     for (name, deps) in edges.iter().filter(|(n, _)| n.starts_with("mozi")) {
         assert!(!deps.contains("rusqlite") || name == "mozi-store", "only mozi-store knows SQL, not {name}");
-        assert!(!deps.contains("libc") || name == "mozi-supervise", "only mozi-supervise calls libc, not {name}");
+        assert!(
+            !deps.contains("libc") || name == "mozi-supervise",
+            "only mozi-supervise calls libc, not {name}"
+        );
     }
 }
 
 #[test]
 fn one_tls_stack_and_known_licences() {
     let metadata = metadata();
-    let fine = ["Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "Unicode-3.0", "Unlicense", "BSL-1.0", "MPL-2.0", "CC0-1.0", "0BSD", "CDLA-Permissive-2.0"];
+    let fine = [
+        "Apache-2.0",
+        "MIT",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "ISC",
+        "Zlib",
+        "Unicode-3.0",
+        "Unlicense",
+        "BSL-1.0",
+        "MPL-2.0",
+        "CC0-1.0",
+        "0BSD",
+        "CDLA-Permissive-2.0",
+    ];
     for p in metadata["packages"].as_array().unwrap() {
         let name = p["name"].as_str().unwrap();
         assert!(!["openssl-sys", "native-tls", "sqlx-core"].contains(&name), "{name} is not wanted here");
@@ -125,7 +146,9 @@ fn files(below: &str, ending: &str) -> Vec<(PathBuf, String)> {
     fn walk(dir: &Path, ending: &str, out: &mut Vec<(PathBuf, String)>) {
         for e in fs::read_dir(dir).into_iter().flatten().flatten() {
             let path = e.path();
-            if path.is_dir() && !["target", ".git", "node_modules"].contains(&e.file_name().to_string_lossy().as_ref()) {
+            if path.is_dir()
+                && !["target", ".git", "node_modules"].contains(&e.file_name().to_string_lossy().as_ref())
+            {
                 walk(&path, ending, out);
             } else if path.to_string_lossy().ends_with(ending) {
                 out.push((path.clone(), fs::read_to_string(&path).unwrap_or_default()));
@@ -141,15 +164,25 @@ fn files(below: &str, ending: &str) -> Vec<(PathBuf, String)> {
 #[test]
 fn sources_are_documented_and_of_a_size_to_be_read() {
     for (path, text) in files("crates", ".rs") {
-        let test = path.components().any(|c| ["tests", "benches"].contains(&c.as_os_str().to_string_lossy().as_ref()));
+        let test = path
+            .components()
+            .any(|c| ["tests", "benches"].contains(&c.as_os_str().to_string_lossy().as_ref()));
         let lines = text.lines().count();
         assert!(test || lines <= 700, "{} has {lines} lines: it asks to be two", path.display());
         assert!(text.starts_with("//!"), "{} does not say in its first line what it holds", path.display());
-        let allows = text.lines().filter(|l| l.trim_start().starts_with("#[allow(") || l.trim_start().starts_with("#![allow("));
+        let allows = text
+            .lines()
+            .filter(|l| l.trim_start().starts_with("#[allow(") || l.trim_start().starts_with("#![allow("));
         assert_eq!(allows.count(), 0, "{}: #[expect(…, reason)] in place of #[allow]", path.display());
-        let unsafe_code = text.lines().any(|l| l.contains("unsafe {") || l.contains("unsafe fn") || l.contains("unsafe extern"));
+        let unsafe_code = text
+            .lines()
+            .any(|l| l.contains("unsafe {") || l.contains("unsafe fn") || l.contains("unsafe extern"));
         let sys = path.ends_with("mozi-supervise/src/sys.rs");
-        assert!(!unsafe_code || sys || path.ends_with("tests/it/tidy.rs"), "{}: unsafe stands in mozi-supervise/src/sys.rs only", path.display());
+        assert!(
+            !unsafe_code || sys || path.ends_with("tests/it/tidy.rs"),
+            "{}: unsafe stands in mozi-supervise/src/sys.rs only",
+            path.display()
+        );
     }
 }
 
@@ -164,7 +197,15 @@ fn the_documents_show_what_is_there() {
     }
     let headings = |t: &str| t.lines().filter(|l| l.starts_with("## ")).count();
     assert_eq!(headings(&readme), headings(&chinese), "README.zh-CN.md is not in step");
-    for name in ["ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "deny.toml", ".ci/run"] {
+    for name in [
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "deny.toml",
+        ".ci/run",
+    ] {
         assert!(root().join(name).exists(), "{name} is missing");
     }
     let ci = fs::read_to_string(root().join(".ci/run")).unwrap();
@@ -180,7 +221,11 @@ fn the_status_table_is_that_of_the_rules() {
         let who: Vec<_> = t.who.iter().map(|w| w.as_str()).collect();
         table += &format!("| {} | {} | {} | {} |\n", from.join(", "), t.to, who.join(", "), t.when);
     }
-    generated("docs/statuses.md", "# Statuses and moves\n\nEvery move that there is; all else is refused with `transition_refused`.\n\n", &table);
+    generated(
+        "docs/statuses.md",
+        "# Statuses and moves\n\nEvery move that there is; all else is refused with `transition_refused`.\n\n",
+        &table,
+    );
 }
 
 #[track_caller]
@@ -199,7 +244,10 @@ fn the_repository_speaks_of_the_project_alone() {
     let words = ["/work/", "/root/", "/tmp/team", "TODO", "FIXME", "unimplemented!", "todo!("];
     for ending in [".rs", ".md", ".sh", ".toml", ".py", ".j2"] {
         for (path, text) in files(".", ending) {
-            if path.ends_with("tests/it/tidy.rs") || path.ends_with("Cargo.toml") || path.ends_with("clippy.toml") {
+            if path.ends_with("tests/it/tidy.rs")
+                || path.ends_with("Cargo.toml")
+                || path.ends_with("clippy.toml")
+            {
                 continue;
             }
             for word in words {

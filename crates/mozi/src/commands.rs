@@ -1,0 +1,68 @@
+//! What every command does; one file for each noun.
+
+use crate::{
+    cli::{Cli, Command},
+    context::Context,
+    error::Result,
+    output::Out,
+};
+
+mod agents;
+mod attempts;
+mod demo;
+mod doctor;
+mod events;
+mod init;
+mod logs;
+mod meta;
+mod outputs;
+mod projects;
+mod report;
+mod sessions;
+mod tasks;
+mod tokens;
+mod words;
+
+/// Carries out a command line.
+pub(crate) fn run(cli: Cli) -> Result<()> {
+    let Cli { global, command } = cli;
+    let out = Out::new(global.json);
+    match command {
+        Command::Demo { keep } => several()?.block_on(demo::run(out, keep)),
+        Command::Init => init::run(out),
+        Command::Serve(args) => several()?.block_on(crate::serve::run(args)),
+        Command::Doctor { data, config } => several()?.block_on(doctor::run(out, data, config.as_deref())),
+        Command::Openapi => meta::openapi(out),
+        Command::Completions { shell } => meta::completions(out, shell),
+        Command::Man => meta::man(out),
+        Command::Version => meta::version(out),
+        Command::Report(args) => one()?.block_on(report::status(&global, args)),
+        Command::Output(crate::cli::OutputCommand::Add(args)) => {
+            one()?.block_on(report::output(&global, args))
+        }
+        Command::Comment { words } => one()?.block_on(report::comment(&global, &words)),
+        Command::Project(c) => one()?.block_on(projects::run(&Context::open(&global)?, c)),
+        Command::Task(c) => one()?.block_on(tasks::run(&Context::open(&global)?, *c)),
+        Command::Why { ids } => one()?.block_on(tasks::why(&Context::open(&global)?, &ids)),
+        Command::Logs(args) => one()?.block_on(logs::run(&Context::open(&global)?, args)),
+        Command::Attempt(c) => one()?.block_on(attempts::run(&Context::open(&global)?, c)),
+        Command::Output(c) => one()?.block_on(outputs::run(&Context::open(&global)?, c)),
+        Command::Session(c) => one()?.block_on(sessions::run(&Context::open(&global)?, c)),
+        Command::Agent(c) => one()?.block_on(agents::run(&Context::open(&global)?, c)),
+        Command::Events(args) => one()?.block_on(events::run(&Context::open(&global)?, args)),
+        Command::Token(c) => one()?.block_on(tokens::run(&Context::open(&global)?, c)),
+    }
+}
+
+fn one() -> Result<tokio::runtime::Runtime> {
+    runtime(&mut tokio::runtime::Builder::new_current_thread())
+}
+
+fn several() -> Result<tokio::runtime::Runtime> {
+    runtime(&mut tokio::runtime::Builder::new_multi_thread())
+}
+
+fn runtime(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime> {
+    let built = builder.enable_all().build();
+    built.map_err(|e| crate::error::Failure::new(format!("could not start: {}", crate::error::plain(&e))))
+}

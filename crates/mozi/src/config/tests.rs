@@ -1,0 +1,143 @@
+//! Reading mozi.toml: every key, every mistake.
+
+use super::*;
+
+fn parse(text: &str) -> Config {
+    Config::parse(Path::new("/etc/mozi/mozi.toml"), text).unwrap_or_else(|m| panic!("{m:#?}"))
+}
+
+#[track_caller]
+fn mistakes(text: &str) -> String {
+    let all = Config::parse(Path::new("mozi.toml"), text).expect_err("should be refused");
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn an_empty_file_is_a_board_without_agents() {
+    let config = parse("");
+    assert_eq!(config.server.listen.to_string(), DEFAULT_LISTEN);
+    assert_eq!((config.max_sessions, config.agents.len()), (8, 0));
+}
+
+#[test]
+fn every_key_of_the_manual_is_read() {
+    let config = parse(
+        r#"
+        [server]
+        listen = "[::1]:9000"
+        public_url = "https://mozi.example.org/"
+        agent_url = ""
+        allowed_hosts = ["box"]
+        tls_cert = "cert.pem"
+        tls_key = "/keys/key.pem"
+        insecure_listen = false
+        [runner]
+        max_sessions = 3
+        [agent_defaults]
+        inherit_env = "minimal"
+        env = { A = "1", B = "1" }
+        timeout = "3h"
+        [agents.coder]
+        runtime = "openclaw"
+        openclaw_agent = "dev"
+        output_roots = []
+        timeout = "0"
+        [agents.shell]
+        runtime = "command"
+        command = ["bash", "{config_dir}/work.sh", "{task_id}"]
+        prompt_via = "file"
+        verdict = "exit"
+        callback = "header"
+        output_roots = ["out", "/abs"]
+        roles = ["reviewer"]
+        max_sessions = 2
+        stall_timeout = "15m"
+        grace = "5s"
+        log_overflow = "end"
+        inherit_env = ["PATH", "HOME"]
+        env = { B = "2" }
+        [agents.nothing]
+        runtime = "dry-run"
+        [projects.app]
+        path = "/src/app"
+        workspace = "in-place"
+        [bootstraps.mine]
+        command = ["python3", "-m", "x"]
+        timeout = "5s"
+        [[hooks]]
+        on = ["agent_*"]
+        project = "app"
+        run = ["./notify.sh"]
+        "#,
+    );
+    insta::assert_debug_snapshot!(config);
+}
+
+#[test]
+fn unknown_keys_are_told_with_the_nearest_one() {
+    insta::assert_snapshot!(mistakes(
+        "[server]\nlistn = \"127.0.0.1:1\"\n[agents.a]\nruntime = \"command\"\ncomand = [\"x\"]\n[serverr]\nx=1\n[runner]\nzzz=1\n"
+    ));
+}
+
+#[test]
+fn wrong_values_are_told_with_what_they_should_be() {
+    insta::assert_snapshot!(mistakes(
+        r#"
+        [server]
+        listen = 8083
+        public_url = "mozi.example.org"
+        tls_cert = "c.pem"
+        [runner]
+        max_sessions = 0
+        [agents.a]
+        runtime = "comand"
+        [agents.A]
+        runtime = "dry-run"
+        [agents."not an id"]
+        runtime = "dry-run"
+        [agents.b]
+        runtime = "openclaw"
+        command = ["x"]
+        callback = "env"
+        [agents.c]
+        runtime = "command"
+        command = []
+        timeout = 600
+        grace = "5"
+        roles = ["executer"]
+        env = { MOZI_URL = "x" }
+        [projects.p]
+        path = "src"
+        workspace = "in_place"
+        [[hooks]]
+        on = ["task_done"]
+        run = "notify.sh"
+        "#
+    ));
+}
+
+#[test]
+fn broken_toml_is_told_with_its_place() {
+    insta::assert_snapshot!(mistakes("[server]\nlisten = \n"));
+    insta::assert_snapshot!(mistakes("[agents.a]\nruntime = \"dry-run\"\n[agents.a]\n"));
+}
+
+#[test]
+fn columns_count_characters_and_not_bytes() {
+    assert!(
+        mistakes("[server]\npublic_url = \"\" # 中文\n\"中文\" = 1\n")
+            .starts_with("mozi.toml:3:1: unknown key `中文`")
+    );
+    assert!(mistakes("server = { listen = \"127.0.0.1:1\", 中 = 1 }").starts_with("mozi.toml:1:"));
+}
+
+#[test]
+fn more_than_loopback_needs_a_word() {
+    let open: SocketAddr = "0.0.0.0:8083".parse().unwrap();
+    let refused = parse("").check_listen(open).unwrap_err();
+    assert!(refused.hint.unwrap().contains("insecure_listen"));
+    assert!(parse("[server]\ninsecure_listen = true").check_listen(open).is_ok());
+    assert!(parse("[server]\ntls_cert='c'\ntls_key='k'").check_listen(open).is_ok());
+    assert!(parse("").check_listen("[::1]:1".parse().unwrap()).is_ok());
+}
