@@ -283,6 +283,11 @@ impl Call {
         if announced.is_some_and(|n| n > limit) {
             return Err(ApiError::too_large("the body", limit));
         }
+        let whole = self.collect(limit);
+        timeout(all_of(limit), whole).await.unwrap_or_else(|_| Err(ApiError::timeout()))
+    }
+
+    async fn collect(&mut self, limit: u64) -> Result<Bytes, ApiError> {
         let mut whole = BytesMut::new();
         let mut first: Option<Bytes> = None;
         while let Some(piece) = self.piece().await? {
@@ -302,7 +307,7 @@ impl Call {
     }
 
     /// The next piece of the body.
-    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, ApiError> {
+    async fn piece(&mut self) -> Result<Option<Bytes>, ApiError> {
         let pause = self.pause();
         loop {
             match timeout(pause, self.body_mut().frame()).await {
@@ -373,6 +378,11 @@ impl Call {
         let scope = format!("{who} {} {}", self.head.method, self.head.uri.path());
         Ok(Some(IdempotencyKey { scope, key: key.to_owned(), body_sha256: body() }))
     }
+}
+
+/// How long a whole body of so many bytes may take: whoever sends a byte now and then is not waited for.
+pub(crate) fn all_of(bytes: u64) -> Duration {
+    Duration::from_secs(60 + bytes / (256 * 1024))
 }
 
 /// How many rows a page has: the reading of a query gives the usual number where none is named.

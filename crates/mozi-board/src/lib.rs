@@ -114,7 +114,7 @@ impl Board {
             blobs,
             fanout,
             due,
-            large_bodies: Semaphore::new(4),
+            large_bodies: Semaphore::new(2),
             _due: running,
         }))
     }

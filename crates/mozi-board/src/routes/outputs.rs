@@ -21,7 +21,7 @@ use tokio::{sync::SemaphorePermit, time::timeout};
 use super::reports::replayed;
 use crate::{
     Board,
-    call::{Call, JSON_BYTES, Outcome, json},
+    call::{Call, JSON_BYTES, Outcome, all_of, json},
     error::ApiError,
     files::{BlobError, Incoming, Kept, Pin},
 };
@@ -46,16 +46,21 @@ struct About {
 
 pub(super) async fn add(mut call: Call) -> Outcome {
     let key = call.task()?;
-    // Many large bodies at once would fill the memory.
-    let board = Arc::clone(&call.board);
-    let _turn = turn(&board, &call).await?;
+    let large = is_large(&call);
+    if large && matches!(call.identify().await?, Identity::Unknown) {
+        // Before megabytes are taken in for nobody. Whether it may add an output is decided with the command.
+        return Err(ApiError::unauthenticated("this token is not known, or not any more"));
+    }
     if call.is_multipart() {
-        let (about, kept) = upload(&mut call).await?;
+        let taken = timeout(all_of(OUTPUT_BYTES), upload(&mut call)).await;
+        let (about, kept) = taken.unwrap_or_else(|_| Err(ApiError::timeout()))?;
         let digest = about.digest(&kept)?;
         return submit(&call, key, about, kept, digest).await;
     }
-    // A content in JSON is larger than itself by its escapes, at worst six times; most are not.
-    let (body, warnings, bytes) = call.contract::<NewOutput>(2 * OUTPUT_BYTES + JSON_BYTES).await?;
+    let board = Arc::clone(&call.board);
+    // Held in memory whole: few at once.
+    let _turn = if large { Some(turn(&board).await?) } else { None };
+    let (body, warnings, bytes) = call.contract::<NewOutput>(OUTPUT_BYTES + JSON_BYTES).await?;
     let digest: [u8; 32] = Sha256::digest(&bytes).into();
     drop(bytes);
     let mut about = About {
@@ -83,15 +88,15 @@ pub(super) async fn add(mut call: Call) -> Outcome {
     submit(&call, key, about, kept, digest).await
 }
 
-/// Small bodies go at once; large ones, or those that do not say, take turns.
-async fn turn<'a>(board: &'a Board, call: &Call) -> Result<Option<SemaphorePermit<'a>>, ApiError> {
+/// More than other bodies may have, or it does not say.
+fn is_large(call: &Call) -> bool {
     let announced = call.head.headers.get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|n| n <= JSON_BYTES) {
-        return Ok(None);
-    }
-    let turn = board.large_bodies.acquire().await;
-    turn.map(Some).map_err(|_| ApiError::unavailable("the board is closing"))
+    announced.is_none_or(|n| n > JSON_BYTES)
+}
+
+async fn turn(board: &Board) -> Result<SemaphorePermit<'_>, ApiError> {
+    board.large_bodies.acquire().await.map_err(|_| ApiError::unavailable("the board is closing"))
 }
 
 async fn blocking(work: impl FnOnce() -> Result<Kept, BlobError> + Send + 'static) -> Result<Kept, ApiError> {

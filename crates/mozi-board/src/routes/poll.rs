@@ -46,15 +46,21 @@ pub(super) async fn poll(mut call: Call) -> Outcome {
     let mut commits = call.board.store.subscribe();
     let mut due = call.board.due.clone();
     let mut closing = Box::pin(call.closing());
-    let (mut look_claim, mut look_orders, mut last) = (can_claim, true, false);
+    // What was looked at last: whatever is committed while this runs is another value, and never passed over.
+    let mut looked: Option<(u64, u64, u64)> = None;
+    let mut last = false;
     loop {
-        let seen = *commits.borrow_and_update();
-        due.borrow_and_update();
+        let now = *commits.borrow_and_update();
+        let bell = *due.borrow_and_update();
+        let look_claim =
+            can_claim && looked.is_none_or(|(ready, _, rung)| ready != now.ready || rung != bell);
+        let look_orders = looked.is_none_or(|(_, orders, _)| orders != now.orders);
+        looked = Some((now.ready, now.orders, bell));
         let mut reply = PollReply::default();
-        if std::mem::take(&mut look_claim) {
+        if look_claim {
             reply.claimed = claimed(&call, claim.clone()).await?;
         }
-        if std::mem::take(&mut look_orders) {
+        if look_orders {
             let work = call.board.store.runner_work(&runner).await?;
             orders(&work, &body.known, call.board.clock.now(), &mut reply);
         }
@@ -62,17 +68,12 @@ pub(super) async fn poll(mut call: Call) -> Outcome {
             return json(StatusCode::OK, &reply);
         }
         tokio::select! {
-            changed = commits.wait_for(|c| c.ready != seen.ready || c.orders != seen.orders) => match changed {
-                Ok(now) => {
-                    look_claim = can_claim && now.ready != seen.ready;
-                    look_orders = now.orders != seen.orders;
+            changed = commits.wait_for(|c| c.ready != now.ready || c.orders != now.orders) => {
+                if changed.is_err() {
+                    return Err(ApiError::unavailable("the board is closing"));
                 }
-                Err(_) => return Err(ApiError::unavailable("the board is closing")),
-            },
-            rung = due.changed() => {
-                look_claim = can_claim && rung.is_ok();
-                last = rung.is_err();
             }
+            rung = due.changed() => last = rung.is_err(),
             () = until(deadline) => last = true,
             () = &mut closing => last = true,
         }

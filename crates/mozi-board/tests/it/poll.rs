@@ -180,3 +180,30 @@ async fn the_last_lines_of_a_script_become_its_output() {
     board.end(&run.session, &end).await;
     assert_eq!(board.store.last_seq().await.unwrap(), seq);
 }
+
+#[tokio::test]
+async fn nothing_is_passed_over_while_a_poll_looks() {
+    let board = TestBoard::new().await;
+    board.hello().await;
+    let run = board.claimed(&json!({})).await;
+    board.started(&run).await;
+    // Orders it knows wake it again and again; tasks that come meanwhile are claimed all the same.
+    for round in 0..30 {
+        let session = mozi_core::SessionId(uuid::Uuid::from_u128(1000 + round));
+        let body = json!({
+            "agents": ["coder"],
+            "offers": [{ "session_id": session.to_string(), "token_sha256": sha256_of(&format!("mozi_a_{round}")) }],
+            "known": [{ "session_id": run.session, "order": "stop" }],
+            "wait_seconds": 30,
+        });
+        let poll = async { board.post(POLL, RUNNER, &body).await.expect(200) };
+        let noise = async {
+            let path = format!("/api/sessions/{}/stop", run.session);
+            board.post(&path, OPERATOR, &json!({ "detail": format!("round {round}") })).await.expect(200);
+            board.post(TASKS, OPERATOR, &json!({ "title": "t", "agent": "coder" })).await.expect(201);
+        };
+        let (reply, ()) = tokio::time::timeout(SOON, async { tokio::join!(poll, noise) }).await.unwrap();
+        assert_eq!(reply["claimed"][0]["session_id"], session.to_string(), "round {round}");
+        board.end(&session.to_string(), &json!({ "cause": "dry_run" })).await;
+    }
+}

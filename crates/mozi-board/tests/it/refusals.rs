@@ -287,3 +287,15 @@ async fn a_key_does_its_work_once() {
     let task = board.get(&run.at("?expand=comments"), OPERATOR).await.expect(200);
     assert_eq!(task["comments"].as_array().unwrap().len(), 3);
 }
+
+#[tokio::test]
+async fn a_panic_costs_one_request() {
+    let board = TestBoard::new().await;
+    board.hello().await;
+    let run = board.claimed(&json!({})).await;
+    *board.files.broken.lock().unwrap() = true;
+    let problem = board.get(&run.at("/attempts/1/prompt"), OPERATOR).await.refused(500, "internal");
+    assert!(!problem.to_string().contains("broken"), "what failed is for the log");
+    *board.files.broken.lock().unwrap() = false;
+    assert_eq!(board.get(&run.at("/attempts/1/prompt"), OPERATOR).await.status, 200);
+}

@@ -255,6 +255,7 @@ pub(crate) struct FakeFiles {
     pub(crate) outputs: Mutex<HashMap<String, PathBuf>>,
     pub(crate) opened: Mutex<Vec<String>>,
     pub(crate) gone: Mutex<bool>,
+    pub(crate) broken: Mutex<bool>,
 }
 
 impl FakeFiles {
@@ -307,6 +308,9 @@ impl SessionFiles for FakeFiles {
         })
     }
     fn prompt<'a>(&'a self, session: &'a str) -> BoxFuture<'a, Result<String, FilesError>> {
+        if *self.broken.lock().unwrap() {
+            panic!("these files are broken");
+        }
         Box::pin(async move { Ok(format!("prompt of {session}, token mozi_a_0123456789abcdef")) })
     }
     fn open_output<'a>(
