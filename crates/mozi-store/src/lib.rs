@@ -98,9 +98,10 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     board_id: String,
+    // Readers end first: only the last connection that may write folds the log into the file when it is closed.
+    readers: Readers,
     /// None where the database was opened for reading only.
     writer: Option<Writer>,
-    readers: Readers,
     committed: watch::Receiver<Committed>,
 }
 
@@ -115,7 +116,7 @@ impl Store {
         let readers = Readers::start(&options.path, options.readers, options.queue)?;
         let backend = sqlite::Sqlite::new(connection, &options.path)?;
         let (writer, committed) = Writer::start(backend, &options)?;
-        Ok(Self { inner: Arc::new(Inner { board_id, writer: Some(writer), readers, committed }) })
+        Ok(Self { inner: Arc::new(Inner { board_id, readers, writer: Some(writer), committed }) })
     }
 
     /// Opens the database of a board that does not run, to look at it.
@@ -126,7 +127,7 @@ impl Store {
         let (board_id, seq) = sqlite::look(path)?;
         let readers = Readers::start(path, 1, 64)?;
         let (_, committed) = watch::channel(Committed { seq, ..Committed::default() });
-        Ok(Self { inner: Arc::new(Inner { board_id, writer: None, readers, committed }) })
+        Ok(Self { inner: Arc::new(Inner { board_id, readers, writer: None, committed }) })
     }
 
     /// The id of the board, made with its database.

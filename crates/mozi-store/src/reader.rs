@@ -6,6 +6,7 @@ use std::{
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     thread::{Builder, JoinHandle},
+    time::Duration,
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -59,13 +60,22 @@ impl Readers {
         &self,
         question: impl FnOnce(&Snapshot<'_>) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
+        self.ask_within(READ_LIMIT, question).await
+    }
+
+    /// The same for what may take longer than everyday questions.
+    pub(crate) async fn ask_within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        question: impl FnOnce(&Snapshot<'_>) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
         let (answer, answered) = oneshot::channel();
         let job: Question = Box::new(move |connection| {
             // Who asked may have gone.
             if answer.is_closed() {
                 return;
             }
-            let result = catch_unwind(AssertUnwindSafe(|| connection.on_snapshot(READ_LIMIT, question)))
+            let result = catch_unwind(AssertUnwindSafe(|| connection.on_snapshot(limit, question)))
                 .unwrap_or_else(|panic| {
                     tracing::error!(
                         panic = crate::writer::panic_text(&*panic),

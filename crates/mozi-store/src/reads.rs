@@ -4,15 +4,20 @@
     reason = "the method itself would be for one lifetime of a snapshot, a question is for all"
 )]
 
+use std::time::Duration;
+
 use mozi_core::{
     Agent, AgentId, Attempt, AttemptNumber, Comment, Event, Identity, Output, Project, ProjectId, Runner,
     RunnerId, Session, SessionId, TaskKey, Timestamp, Token, TokenHash, Usage,
 };
 
 use crate::{
-    EventPage, Page, PromptMaterial, ReadError, RunnerWork, Store, TaskQuery, TaskView, Totals,
+    EventPage, PAGE_LIMIT, Page, PromptMaterial, ReadError, RunnerWork, Store, TaskQuery, TaskView, Totals,
     sqlite::Snapshot,
 };
+
+/// How long one part of a check may take: the soundness of a large file is not seen in seconds.
+const CHECK_LIMIT: Duration = Duration::from_mins(10);
 
 impl Store {
     async fn read<T: Send + 'static>(
@@ -278,5 +283,37 @@ impl Store {
     /// As for every question.
     pub async fn counts(&self) -> Result<Totals, ReadError> {
         self.read(|s| s.counts()).await
+    }
+
+    /// Everything that must never be true of a board and is, in words. Looks at the whole database, part by part:
+    /// on a board that works meanwhile, each part is right for a moment of its own.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn check(&self, _now: Timestamp) -> Result<Vec<String>, ReadError> {
+        let mut found = self.inner.readers.ask_within(CHECK_LIMIT, |s| s.check_file()).await?;
+        let mut task = Some(0);
+        while let Some(after) = task {
+            let part = self.read(move |s| s.check_tasks(after)).await?;
+            found.extend(part.found);
+            task = part.next;
+        }
+        let mut session = Some(None);
+        while let Some(after) = session {
+            let part = self.read(move |s| s.check_sessions(after)).await?;
+            found.extend(part.found);
+            session = part.next.map(Some);
+        }
+        let mut projects = Some(None);
+        while let Some(after) = projects {
+            let page = self.projects(after, PAGE_LIMIT).await?;
+            for project in page.items {
+                let part = move |s: &Snapshot<'_>| s.check_project(&project.id);
+                found.extend(self.inner.readers.ask_within(CHECK_LIMIT, part).await?);
+            }
+            projects = page.next_cursor.map(Some);
+        }
+        found.extend(self.read(|s| s.check_stream(None)).await?);
+        Ok(found)
     }
 }

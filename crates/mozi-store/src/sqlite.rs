@@ -125,13 +125,9 @@ impl Backend for Sqlite {
     }
     fn commit(&mut self) -> Result<(), CommitFault> {
         self.run("COMMIT").map_err(|fault| {
-            // No room for the pages: the mark that makes them count is written last, so it is not there. Anything
-            // else may have struck after it.
-            if fault.full && self.in_transaction() {
-                CommitFault::Nothing(fault)
-            } else {
-                CommitFault::Unknown(fault)
-            }
+            // No room for the pages: the mark that makes them count is written last, so it is not there, and the
+            // database has undone the rest. Anything else may have struck after that mark.
+            if fault.full { CommitFault::Nothing(fault) } else { CommitFault::Unknown(fault) }
         })
     }
     fn in_transaction(&self) -> bool {
@@ -207,7 +203,7 @@ impl ReadConnection {
         self.connection.prepare_cached("BEGIN")?.execute([])?;
         let answer = question(&Snapshot::of(&self.connection));
         self.give_up_snapshot();
-        answer
+        answer.map_err(|e| if matches!(e, ReadError::TooLong(_)) { ReadError::TooLong(limit) } else { e })
     }
 
     /// Ends the snapshot, whatever has become of the question.

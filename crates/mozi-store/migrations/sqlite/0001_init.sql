@@ -209,7 +209,7 @@ CREATE TABLE sessions (
   started_at INTEGER NOT NULL,
   completed_at INTEGER
 ) WITHOUT ROWID;
-CREATE INDEX sessions_open ON sessions (runner_id) WHERE completed_at IS NULL;
+CREATE INDEX sessions_open ON sessions (started_at, session_id) WHERE completed_at IS NULL;
 CREATE INDEX sessions_clean ON sessions (runner_id) WHERE clean_requested = 1 AND completed_at IS NOT NULL;
 CREATE INDEX sessions_started ON sessions (started_at, session_id);
 

@@ -89,7 +89,10 @@ pub(super) fn session(db: &Connection, id: SessionId) -> Sql<Option<Session>> {
 pub(super) fn open_sessions(db: &Connection) -> Sql<Vec<Session>> {
     all(
         db,
-        select!(rows::SESSION, "sessions WHERE completed_at IS NULL ORDER BY started_at, session_id"),
+        select!(
+            rows::SESSION,
+            "sessions INDEXED BY sessions_open WHERE completed_at IS NULL ORDER BY started_at, session_id"
+        ),
         [],
         rows::session,
     )

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{EventPage, PAGE_LIMIT, Page, ReadError, RunnerWork, Totals};
 
+mod check;
 mod list;
 mod prompt;
 
@@ -182,7 +183,7 @@ impl<'a> Snapshot<'a> {
             None => select!(rows::SESSION, "sessions ORDER BY started_at DESC, session_id DESC LIMIT ?1"),
             Some(true) => select!(
                 rows::SESSION,
-                "sessions WHERE completed_at IS NULL ORDER BY started_at DESC, session_id DESC LIMIT ?1"
+                "sessions INDEXED BY sessions_open WHERE completed_at IS NULL ORDER BY started_at DESC, session_id DESC LIMIT ?1"
             ),
             Some(false) => select!(
                 rows::SESSION,
@@ -246,7 +247,7 @@ impl<'a> Snapshot<'a> {
             self.db,
             select!(
                 rows::SESSION,
-                "sessions WHERE completed_at IS NULL AND runner_id = ?1 ORDER BY started_at, session_id"
+                "sessions INDEXED BY sessions_open WHERE completed_at IS NULL AND runner_id = ?1 ORDER BY started_at, session_id"
             ),
             [id.as_str()],
             rows::session,

@@ -156,6 +156,8 @@ impl Backend for Flaky {
     }
 }
 
+mod full;
+
 type Answered = Result<Answer, SubmitError>;
 
 /// Has the writer carry out one batch of new projects; gives the answers, what is there then, and the announcement.
