@@ -2,6 +2,7 @@
 //! first; only that it ran at all is made sure of before its end is told.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use mozi_api::runner::{NoteKind, SessionNote, StartedSession};
 use mozi_core::SessionId;
@@ -9,7 +10,10 @@ use mozi_core::session::HoldUp;
 use mozi_supervise::SessionDir;
 use tokio::sync::Notify;
 
-use crate::shared::{Decided, Shared, until_decided};
+use crate::shared::{Decided, Shared, sleep, until_decided};
+
+/// A session that takes longer to end than this is shown as ending.
+const ENDING_AFTER: Duration = Duration::from_secs(1);
 
 /// What kind of thing holds up an end.
 pub(crate) type Holding = HoldUp;
@@ -90,6 +94,11 @@ impl Report {
         loop {
             self.changed.notified().await;
             self.tell_started(shared).await;
+            let ending = |w: &Wanted| w.note.as_ref().is_some_and(|n| n.note.0 == NoteKind::Ending);
+            if self.wanted.lock().is_ok_and(|wanted| ending(&wanted)) {
+                // Nearly every session has ended for good by then: nobody needs to know of the instant before.
+                sleep(ENDING_AFTER).await;
+            }
             self.tell_note(shared).await;
         }
     }
