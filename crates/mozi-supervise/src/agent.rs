@@ -122,7 +122,7 @@ fn candidates(program: &Path, environment: &[(OsString, OsString)]) -> io::Resul
     let path = environment
         .iter()
         .find(|(key, _)| key == "PATH")
-        .map_or(OsStr::new(DEFAULT_PATH), |(_, value)| value);
+        .map_or_else(|| OsStr::new(DEFAULT_PATH), |(_, value)| value.as_os_str());
     // Relative parts are looked up from the agent's working directory, as a shell there would do.
     std::env::split_paths(path)
         .map(|folder| if folder.as_os_str().is_empty() { Path::new(".").to_path_buf() } else { folder })

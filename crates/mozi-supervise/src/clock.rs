@@ -1,4 +1,4 @@
-//! The two clocks: the wall clock for what people read, CLOCK_MONOTONIC for every limit.
+//! The two clocks: the wall clock for what people read, `CLOCK_MONOTONIC` for every limit.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,6 +1,6 @@
 //! The clocks that end a session with nobody alive above it: deadline, stall, grace after the verdict.
 //!
-//! All of them go by CLOCK_MONOTONIC: time in which the agent could work.
+//! All of them go by `CLOCK_MONOTONIC`: time in which the agent could work.
 
 use std::time::{Duration, Instant};
 

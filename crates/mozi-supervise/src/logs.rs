@@ -172,14 +172,18 @@ impl Log {
 mod tests {
     use super::*;
 
+    fn pattern(at: usize) -> u8 {
+        u8::try_from(at % 251).unwrap()
+    }
+
     #[test]
     fn the_oldest_part_goes_and_offsets_stay() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let limit = 256 * 1024;
         let mut log = Log::create(&path, limit, LogOverflow::DropOldest).unwrap();
-        for round in 0..100_u64 {
-            let bytes: Vec<u8> = (0..10_000_u64).map(|at| ((round * 10_000 + at) % 251) as u8).collect();
+        for round in 0..100 {
+            let bytes: Vec<u8> = (0..10_000).map(|at| pattern(round * 10_000 + at)).collect();
             assert!(!log.append(&bytes));
             assert!(path.metadata().unwrap().blocks() * 512 <= limit + BLOCK, "round {round}");
         }
@@ -193,7 +197,7 @@ mod tests {
         let content = std::fs::read(&path).unwrap();
         assert_eq!(content.len(), 1_000_000);
         let kept = usize::try_from(end.kept_from).unwrap();
-        assert!(content[kept..].iter().enumerate().all(|(at, byte)| *byte == ((kept + at) % 251) as u8));
+        assert!(content[kept..].iter().enumerate().all(|(at, byte)| *byte == pattern(kept + at)));
         assert!(content[..kept].iter().all(|byte| *byte == 0));
     }
 

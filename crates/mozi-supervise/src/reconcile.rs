@@ -33,7 +33,9 @@ pub enum Reconciled {
 /// # Errors
 /// [`Error::ForeignLock`], or what the system refuses.
 pub fn reconcile_dead(dir: &SessionDir, lock: Lock, started_in: Option<&str>) -> Result<Reconciled, Error> {
-    reconcile(dir, &lock, started_in, Cause::SupervisorLost)
+    let reconciled = reconcile(dir, &lock, started_in, Cause::SupervisorLost);
+    drop(lock);
+    reconciled
 }
 
 fn reconcile(
@@ -89,6 +91,7 @@ pub fn abandon_dead(
     dir.check_open(&lock)?;
     let mut record = ExitRecord::reconciled(dir.read_status().as_ref(), Cause::SupervisorLost);
     record.error = Some(format!("ended on the word of {}: {}", by.by, by.why));
+    record.stop = Some(by);
     record.left_behind = left;
     dir.write_exit(&record, &lock)?;
     drop(lock);

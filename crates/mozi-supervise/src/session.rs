@@ -127,8 +127,10 @@ impl Session {
         let mut fds = std::mem::take(&mut self.fds);
         fds.clear();
         fds.push(PollFd::readable(&self.signals));
-        fds.push(self.report.as_ref().map_or(PollFd::none(), PollFd::readable));
-        fds.extend(self.streams.iter().map(|stream| stream.pipe().map_or(PollFd::none(), PollFd::readable)));
+        fds.push(self.report.as_ref().map_or_else(PollFd::none, PollFd::readable));
+        fds.extend(
+            self.streams.iter().map(|stream| stream.pipe().map_or_else(PollFd::none, PollFd::readable)),
+        );
         self.server.add_to(&mut fds);
         sys::poll(&mut fds, wake.map(|at| at.saturating_duration_since(Instant::now())));
         if let [signals, report, stdout, stderr, listener, clients @ ..] = fds.as_slice() {

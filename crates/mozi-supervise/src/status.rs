@@ -57,9 +57,9 @@ pub struct Status {
     pub started_at: Option<String>,
     /// When this was written, RFC 3339.
     pub updated_at: String,
-    /// When this was written, in ms of CLOCK_MONOTONIC.
+    /// When this was written, in ms of `CLOCK_MONOTONIC`.
     pub updated_mono_ms: u64,
-    /// When the deadline is, in ms of CLOCK_MONOTONIC.
+    /// When the deadline is, in ms of `CLOCK_MONOTONIC`.
     #[serde(default)]
     pub deadline_mono_ms: Option<u64>,
     /// The time between SIGTERM and SIGKILL.

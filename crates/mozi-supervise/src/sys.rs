@@ -113,7 +113,7 @@ pub(crate) fn effective_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// CLOCK_MONOTONIC in ms: comparable between the processes of one boot, stands still while the machine sleeps.
+/// `CLOCK_MONOTONIC` in ms: comparable between the processes of one boot, stands still while the machine sleeps.
 pub(crate) fn monotonic_ms() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a valid place for the answer.

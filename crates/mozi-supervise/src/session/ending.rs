@@ -78,7 +78,7 @@ impl Session {
         self.status.now.stop = stop;
         // A grace beyond reason is as good as the longest that can be counted.
         let now = Instant::now();
-        self.ending.hasten(now.checked_add(grace).unwrap_or(now + Duration::from_secs(365 * 86_400)));
+        self.ending.hasten(now.checked_add(grace).unwrap_or(now + Duration::from_hours(365 * 24)));
         if let Some(agent) = self.status.now.agent
             && self.status.now.agent_ended.is_none()
         {

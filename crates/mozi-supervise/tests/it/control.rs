@@ -93,7 +93,7 @@ fn whoever_speaks_badly_is_told_or_cut_off_and_harms_nobody() {
     assert!(answers.iter().all(|answer| answer.error.is_some() && answer.done == 0));
     // No line end in sight.
     let mut stream = raw();
-    drop(stream.write_all(&[b'x'; 100_000]));
+    drop(stream.write_all(&vec![b'x'; 100_000]));
     drop(stream.read_to_end(&mut Vec::new()));
     // Too many at once: the surplus is turned away, those who are there stay.
     let many: Vec<UnixStream> =

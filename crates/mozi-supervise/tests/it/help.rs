@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use mozi_supervise::*;
 
 /// Longer than anything here takes, even on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Asks until there is an answer; for facts (process tables, files of others) that announce themselves to nobody.
 #[track_caller]
