@@ -75,7 +75,7 @@ fn only_what_is_held_up_can_be_forced() {
     assert_eq!(w.refused(Who::Operator, clean(&c, false)), "session_active");
     w.ok(Who::Operator, clean(&c, true));
     assert!(w.board.sessions[&c.session()].forced);
-    assert!(w.board.attempts.values().any(|a| a.is_open()), "its runner closes it, not the word");
+    assert!(w.board.attempts.values().any(mozi_core::Attempt::is_open), "its runner closes it, not the word");
     assert!(w.history("t").contains(&"session_forced".to_owned()));
     w.end(&c, |e| ends_as(e, Outcome::Lost));
     assert_eq!(w.status("t"), Status::Pending);
