@@ -64,10 +64,10 @@ pub(crate) async fn run(
     };
     let result = tokio::time::timeout(limit, work).await;
     // Not yet waited for, so the number is still its own.
-    if let Some(group) = group.filter(|_| !reaped.load(Ordering::Relaxed)) {
-        if let Err(error) = kill_process_group(group, Signal::KILL) {
-            tracing::debug!("could not end what {program} had started: {error}");
-        }
+    if let Some(group) = group.filter(|_| !reaped.load(Ordering::Relaxed))
+        && let Err(error) = kill_process_group(group, Signal::KILL)
+    {
+        tracing::debug!("could not end what {program} had started: {error}");
     }
     result.unwrap_or_else(|_| Err(format!("it took longer than {}", mozi_api::wire::show_duration(limit))))
 }
@@ -111,7 +111,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_gets_json_and_gives_text() {
-        let minute = Duration::from_secs(60);
+        let minute = Duration::from_mins(1);
         assert_eq!(check("read x; echo got $x", minute).await.unwrap(), "got {\"a\":1}\n");
         assert_eq!(check("echo no stdin read", minute).await.unwrap(), "no stdin read\n");
         assert!(check("echo because >&2; exit 3", minute).await.unwrap_err().contains("because"));

@@ -19,7 +19,7 @@ use crate::drive::Beside;
 use crate::shared::{Backoff, Shared};
 
 /// So long a hook may take.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// More of its output is not read.
 const OUTPUT_LIMIT: u64 = 1024 * 1024;
 
@@ -33,7 +33,7 @@ pub(crate) async fn run(shared: Arc<Shared>, tell: mpsc::Sender<Beside>) {
     let place = shared.config.data_dir.join("hooks.position");
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     let mut after = None;
-    loop {
+    while !tell.is_closed() {
         if after.is_none() {
             after = start_place(&shared, &place).await;
         }
@@ -185,7 +185,7 @@ mod tests {
 
     use super::*;
 
-    fn event(kind: &str, detail: Value) -> Event {
+    fn event(kind: &str, detail: &Value) -> Event {
         Event {
             id: 1,
             project_id: Some("app".parse().unwrap()),
@@ -194,7 +194,7 @@ mod tests {
             agent: None,
             actor: Actor { kind: "board".into(), id: None, name: None, via: None },
             event_type: kind.into(),
-            detail: mozi_api::wire::Object::of(&detail),
+            detail: mozi_api::wire::Object::of(detail),
             at: Time::default(),
         }
     }
@@ -207,8 +207,8 @@ mod tests {
 
     #[test]
     fn patterns() {
-        let crashed = event("agent_crashed", json!({ "outcome": "crashed" }));
-        let review = event("status_changed", json!({ "from": "working", "to": "review" }));
+        let crashed = event("agent_crashed", &json!({ "outcome": "crashed" }));
+        let review = event("status_changed", &json!({ "from": "working", "to": "review" }));
         check("agent_*", "*", &crashed, true);
         check("agent_*", "APP", &crashed, true);
         check("agent_*", "other", &crashed, false);
@@ -218,9 +218,9 @@ mod tests {
         check("status_changed:done", "*", &review, false);
         check("status_changed", "*", &review, true);
         check("agent_*", "*", &review, false);
-        let paused = Event { attempt_number: None, ..event("agent_paused", json!({})) };
+        let paused = Event { attempt_number: None, ..event("agent_paused", &json!({})) };
         check("agent_*", "*", &paused, false);
         check("agent_paused", "*", &paused, true);
-        check("notice", "*", &event("notice", json!({ "code": "hook_failed" })), false);
+        check("notice", "*", &event("notice", &json!({ "code": "hook_failed" })), false);
     }
 }

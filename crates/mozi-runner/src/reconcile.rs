@@ -59,6 +59,7 @@ pub enum Verdict {
 }
 
 /// The table.
+#[expect(clippy::match_same_arms, reason = "a table: each line says why")]
 pub const fn reconcile(dir: Dir, board: Board, here: Here) -> Verdict {
     match (here, dir, board) {
         (Here::Offered | Here::Busy | Here::Over, _, _) => Verdict::Leave,

@@ -90,6 +90,10 @@ impl Report {
     }
 
     /// Tells the board what is to be told, for as long as it is polled.
+    #[expect(
+        clippy::infinite_loop,
+        reason = "it ends with the session's task, which polls it beside the session's life"
+    )]
     pub(crate) async fn run(&self, shared: &Shared) {
         loop {
             self.changed.notified().await;

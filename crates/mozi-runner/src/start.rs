@@ -227,28 +227,28 @@ fn make(sessions: &std::path::Path, exe: &std::path::Path, ready: Ready) -> Resu
     };
     let written = dir.write_prompt(ready.prompt.as_bytes()).and_then(|()| dir.write_spec(&ready.spec));
     if let Err(error) = written {
-        return not_started(&dir, lock, Cause::SpawnError, Some(format!("could not {error}")));
+        return Ok(not_started(&dir, lock, Cause::SpawnError, Some(format!("could not {error}"))));
     }
     if ready.dry {
-        return not_started(&dir, lock, Cause::DryRun, None);
+        return Ok(not_started(&dir, lock, Cause::DryRun, None));
     }
     match spawn_supervisor(exe, &dir, lock, ready.env) {
         Ok(child) => Ok(Started::Running(child)),
         Err(error) => {
             let why = format!("could not start a supervisor from {}: {error}", exe.display());
             match dir.try_lock() {
-                Ok(LockAttempt::Locked(lock)) => not_started(&dir, lock, Cause::SpawnError, Some(why)),
+                Ok(LockAttempt::Locked(lock)) => Ok(not_started(&dir, lock, Cause::SpawnError, Some(why))),
                 Ok(LockAttempt::Held) | Err(_) => Ok(Started::Exists),
             }
         }
     }
 }
 
-fn not_started(dir: &SessionDir, lock: Lock, cause: Cause, why: Option<String>) -> Result<Started, String> {
+fn not_started(dir: &SessionDir, lock: Lock, cause: Cause, why: Option<String>) -> Started {
     match write_not_started(dir, lock, cause, why) {
-        Ok(record) => Ok(Started::Not(Box::new(record))),
+        Ok(record) => Started::Not(Box::new(record)),
         // The directory is there and nobody holds its lock: following it makes an end of it.
-        Err(_) => Ok(Started::Exists),
+        Err(_) => Started::Exists,
     }
 }
 

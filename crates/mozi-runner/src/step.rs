@@ -358,7 +358,8 @@ impl Runner {
             Here::Unknown
         };
         match (reconcile::reconcile(seen.dir, board, here), seen.open) {
-            (Verdict::Leave, _) => {}
+            // The table says the latter two only of what is open.
+            (Verdict::Leave, _) | (Verdict::Adopt | Verdict::CloseNeverStarted, None) => {}
             (Verdict::Adopt, Some(open)) => {
                 let project = open.session.project_id.as_ref().map(|p| p.0.clone());
                 self.begin_with(id, project, Action::Adopt(open), actions);
@@ -372,8 +373,6 @@ impl Runner {
                     actions.push(Action::ReportForeign(id));
                 }
             }
-            // The table says so only of what is open.
-            (Verdict::Adopt | Verdict::CloseNeverStarted, None) => {}
         }
     }
 
@@ -404,10 +403,7 @@ impl Runner {
             return;
         }
         self.poll = None;
-        let reply = match answer {
-            Ok(reply) => reply,
-            Err(_) => return self.back_off(now),
-        };
+        let Ok(reply) = answer else { return self.back_off(now) };
         let empty = reply.is_empty();
         let news = self.take_reply(reply, actions);
         if news || empty {

@@ -143,7 +143,7 @@ async fn logs_by_offset_with_and_without_their_beginning() {
 async fn waiting_ends_with_growth_with_the_session_or_with_time() {
     let p = place();
     fs::write(p.dir.stdout_path(), "x").unwrap();
-    let long = Duration::from_secs(60);
+    let long = Duration::from_mins(1);
     p.files.wait_log(&p.id, LogStream::Stdout, 0, long).await;
     p.files.wait_log(&p.id, LogStream::Stdout, 1, Duration::from_millis(1)).await;
     let waiting = p.files.wait_log(&p.id, LogStream::Stdout, 1, long);

@@ -65,16 +65,13 @@ fn fill(word: &str, config_dir: &Path, session: &Session<'_>) -> String {
             let name = from.get(1..end)?;
             Some((value(name, config_dir, session)?, from.get(end + 1..)?))
         });
-        match known {
-            Some((value, after)) => {
-                filled.push_str(&value);
-                rest = after;
-            }
+        if let Some((value, after)) = known {
+            filled.push_str(&value);
+            rest = after;
+        } else {
             // Not ours: a brace of JSON or of a shell stays.
-            None => {
-                filled.push('{');
-                rest = from.get(1..).unwrap_or_default();
-            }
+            filled.push('{');
+            rest = from.get(1..).unwrap_or_default();
         }
     }
     filled.push_str(rest);

@@ -85,7 +85,10 @@ pub(super) fn must_confirm(dir: &SessionDir, record: &ExitRecord) -> bool {
 
 /// Versions of Node that were asked for once.
 #[derive(Debug, Default)]
-pub(crate) struct Versions(Mutex<BTreeMap<(PathBuf, Option<SystemTime>), Option<String>>>);
+pub(crate) struct Versions(Mutex<BTreeMap<Program, Option<String>>>);
+
+/// A program and when its file was changed.
+type Program = (PathBuf, Option<SystemTime>);
 
 /// What stands in the way of a run.
 pub(super) async fn obstacle(
@@ -122,15 +125,14 @@ async fn node_obstacle(
     let changed = node.metadata().and_then(|meta| meta.modified()).ok();
     let id = (node.clone(), changed);
     let cached = versions.0.lock().ok().and_then(|known| known.get(&id).cloned());
-    let version = match cached {
-        Some(version) => version,
-        None => {
-            let version = ask_version(&node, env).await;
-            if let Ok(mut known) = versions.0.lock() {
-                known.insert(id, version.clone());
-            }
-            version
+    let version = if let Some(version) = cached {
+        version
+    } else {
+        let version = ask_version(&node, env).await;
+        if let Ok(mut known) = versions.0.lock() {
+            known.insert(id, version.clone());
         }
+        version
     };
     // What cannot be asked is not refused: the program will say what is wrong.
     let version = version?;

@@ -57,6 +57,14 @@ pub(crate) struct State {
     pub(crate) ends: Vec<(SessionId, EndSession)>,
     pub(crate) reports: Vec<(String, String, Value)>,
     pub(crate) events: Vec<(u64, Value)>,
+    streams: Vec<tokio::sync::mpsc::Sender<Frame>>,
+}
+
+type Frame = Result<http_body::Frame<Bytes>, BoxError>;
+
+fn frame(number: u64, event: &Value) -> http_body::Frame<Bytes> {
+    let kind = event["event_type"].as_str().unwrap();
+    http_body::Frame::data(format!("id: {number}\nevent: {kind}\ndata: {event}\n\n").into())
 }
 
 #[derive(Clone, Default)]
@@ -138,11 +146,19 @@ impl Board {
                     changed.await;
                 }
             };
-            match tokio::time::timeout(Duration::from_secs(60), wait).await {
-                Ok(found) => found,
-                Err(_) => panic!("{caller}: waited in vain for {what}: {:#?}", board.with(|s| s.log.clone())),
-            }
+            let Ok(found) = tokio::time::timeout(Duration::from_mins(1), wait).await else {
+                panic!("{caller}: waited in vain for {what}: {:#?}", board.with(|s| s.log.clone()))
+            };
+            found
         }
+    }
+
+    /// Something happens: whoever reads the stream gets it.
+    pub(crate) fn happen(&self, number: u64, event: Value) {
+        self.with(|s| {
+            s.streams.retain(|stream| stream.try_send(Ok(frame(number, &event))).is_ok());
+            s.events.push((number, event));
+        });
     }
 
     pub(crate) async fn claimed(&self) -> SessionId {
@@ -299,30 +315,25 @@ impl Board {
             let items: Vec<_> = events.into_iter().map(|(_, e)| e).collect();
             return answer(&json!({ "items": items, "next_cursor": next }));
         }
-        let text: String = events
-            .iter()
-            .map(|(n, e)| format!("id: {n}\nevent: {}\ndata: {e}\n\n", e["event_type"].as_str().unwrap()))
-            .collect();
-        let (sender, receiver) = tokio::sync::mpsc::channel::<Result<http_body::Frame<Bytes>, BoxError>>(4);
-        sender.try_send(Ok(http_body::Frame::data(text.into()))).unwrap();
-        let waiting = Waiting { receiver, _sender: sender };
-        Response::new(BodyExt::boxed_unsync(StreamBody::new(waiting)))
+        let (sender, receiver) = tokio::sync::mpsc::channel(64);
+        for (number, event) in &events {
+            sender.try_send(Ok(frame(*number, event))).unwrap();
+        }
+        self.with(|s| s.streams.push(sender));
+        Response::new(BodyExt::boxed_unsync(StreamBody::new(Waiting(receiver))))
     }
 }
 
-/// A stream that never ends.
-struct Waiting {
-    receiver: tokio::sync::mpsc::Receiver<Result<http_body::Frame<Bytes>, BoxError>>,
-    _sender: tokio::sync::mpsc::Sender<Result<http_body::Frame<Bytes>, BoxError>>,
-}
+/// A stream that goes on for as long as the board lives.
+struct Waiting(tokio::sync::mpsc::Receiver<Frame>);
 
 impl futures_util::Stream for Waiting {
-    type Item = Result<http_body::Frame<Bytes>, BoxError>;
+    type Item = Frame;
     fn poll_next(
         mut self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Self::Item>> {
-        self.receiver.poll_recv(cx)
+        self.0.poll_recv(cx)
     }
 }
 

@@ -53,7 +53,7 @@ fn place(test: &str) -> (Place, PathBuf, std::net::TcpListener) {
     let runtime = RuntimeConfig::Openclaw { openclaw_agent: "oc".into(), program: "./openclaw".into() };
     let agent = p.agent_of("coder", runtime);
     agent.callback = Callback::Header;
-    agent.timeout = Some(Duration::from_secs(600));
+    agent.timeout = Some(Duration::from_mins(10));
     agent.env.insert("OPENCLAW_GATEWAY_PORT".into(), port.to_string());
     p.board.put(Job { message: Some("the prompt".into()), ..task("coder") });
     (p, here, gateway)

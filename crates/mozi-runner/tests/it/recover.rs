@@ -130,7 +130,7 @@ async fn a_look_between_claim_and_directory_closes_nothing() {
     let script =
         format!("echo > {}; until [ -e {} ]; do sleep 0.05; done; echo first", slow.display(), go.display());
     let command = ["bash", "-c", &script].map(str::to_owned).to_vec();
-    p.config.bootstraps.insert("slow".into(), Bootstrap { command, timeout: Duration::from_secs(60) });
+    p.config.bootstraps.insert("slow".into(), Bootstrap { command, timeout: Duration::from_mins(1) });
     let parts = mozi_api::runner::PromptParts {
         text: "built in".into(),
         marks: std::collections::BTreeMap::new(),

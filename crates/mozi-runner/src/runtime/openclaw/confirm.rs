@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Run;
 
 /// One question takes two or three seconds, more on a machine under load.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Between the two questions: the Gateway may just be taking the run up.
 const BETWEEN: Duration = Duration::from_secs(2);
 

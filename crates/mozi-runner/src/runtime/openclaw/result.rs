@@ -257,7 +257,8 @@ mod tests {
     #[test]
     fn nothing_or_half_a_result_proves_nothing() {
         check("", None, None, false);
-        check(&SUCCESS[..SUCCESS.len() / 2], None, None, false);
+        let half = SUCCESS.split_once("\"agentMeta\"").unwrap().0;
+        check(half, None, None, false);
         check("[]", None, None, false);
         check("{}", None, None, false);
     }
