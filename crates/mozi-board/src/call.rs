@@ -17,7 +17,7 @@ use mozi_api::{
     query,
 };
 use mozi_core::{
-    AttemptNumber, Command, Identity, ProjectId, Request, RunnerId, SessionId, TaskId, TaskKey,
+    AttemptNumber, Command, Identity, ProjectId, Request, RunnerId, SessionId, TaskId, TaskKey, UserRole,
     command::Credential,
 };
 use mozi_store::{Answer, IdempotencyKey};
@@ -128,6 +128,9 @@ impl Call {
             Identity::User { role, project, .. } => {
                 if route.access.user.is_none_or(|least| *role < least) {
                     return Err(ApiError::forbidden("this token may not do this"));
+                }
+                if project.is_some() && route.access.user == Some(UserRole::Admin) {
+                    return Err(ApiError::forbidden("this token is for one project only"));
                 }
                 if let (Some(scope), Ok(asked)) = (project, self.project())
                     && *scope != asked

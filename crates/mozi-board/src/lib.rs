@@ -99,7 +99,9 @@ impl Board {
         let started =
             Request { credential: Credential::Board, via: None, now, seed, command: Command::BoardStarted };
         store.submit(started, None).await?;
-        let listening = config.listen_hosts.iter().map(ToString::to_string);
+        // "Every address" is none by which anybody asks.
+        let named = config.listen_hosts.iter().filter(|ip| !ip.is_unspecified());
+        let listening = named.map(ToString::to_string);
         let allowed: Vec<String> = config.allowed_hosts.iter().cloned().chain(listening).collect();
         let hosts = auth::Hosts::new([config.public_url.as_str(), config.agent_url.as_str()], &allowed);
         let fanout = fanout::Fanout::start(store.clone(), store.last_seq().await?);

@@ -28,6 +28,7 @@ pub(crate) struct Doc {
     pub(crate) summary: &'static str,
     query: &'static [&'static str],
     body: Option<Shape>,
+    upload: Option<Shape>,
     answer: Option<Shape>,
     created: bool,
     media_type: Option<&'static str>,
@@ -51,6 +52,11 @@ impl Route {
     /// What its body is.
     pub(crate) fn takes<T: ToSchema>(mut self) -> Self {
         self.doc.body = Some(named::<T>);
+        self
+    }
+    /// What it takes in parts, beside JSON.
+    pub(crate) fn or_parts<T: ToSchema>(mut self) -> Self {
+        self.doc.upload = Some(named::<T>);
         self
     }
     /// What it answers.
@@ -152,8 +158,12 @@ fn operation(route: &Route, schemas: &mut Named) -> OperationBuilder {
         op = op.parameter(p);
     }
     if let Some(body) = route.doc.body {
-        let content = Content::new(Some(body(schemas)));
-        op = op.request_body(Some(RequestBodyBuilder::new().content("application/json", content).build()));
+        let mut request =
+            RequestBodyBuilder::new().content("application/json", Content::new(Some(body(schemas))));
+        if let Some(upload) = route.doc.upload {
+            request = request.content("multipart/form-data", Content::new(Some(upload(schemas))));
+        }
+        op = op.request_body(Some(request.build()));
     }
     let problem = ResponseBuilder::new()
         .description("Refused or failed, with the reason")

@@ -16,7 +16,7 @@ use mozi_api::{
     event::EventPage,
     health::{Health, Version},
     project::{CreateProject, PatchProject, Project},
-    report::{CommentReply, NewComment, NewOutput, OutputReply, StatusReply, StatusReport},
+    report::{CommentReply, NewComment, NewOutput, OutputReply, OutputUpload, StatusReply, StatusReport},
     runner::{
         Assignment, EndSession, Hello, HelloReply, OpenSession, Poll, PollReply, RunnerNotice, SessionNote,
         StartedSession, TakeSession,
@@ -76,7 +76,7 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
     delete("/api/projects/{p}/tasks/{t}/dependencies/{other}", A::OPERATE, tasks::remove_dependency).says("Lets it wait no more").answers::<Task>(),
 
     post("/api/projects/{p}/tasks/{t}/status", A::CALLBACK, reports::status).says("Reports or sets a status").takes::<StatusReport>().answers::<StatusReply>(),
-    post("/api/projects/{p}/tasks/{t}/outputs", A::CALLBACK, outputs::add).says("Adds an output: JSON, or multipart with a file").takes::<NewOutput>().makes::<OutputReply>(),
+    post("/api/projects/{p}/tasks/{t}/outputs", A::CALLBACK, outputs::add).says("Adds an output: JSON, or multipart with a file").takes::<NewOutput>().or_parts::<OutputUpload>().makes::<OutputReply>(),
     post("/api/projects/{p}/tasks/{t}/comments", A::CALLBACK, reports::comment).says("Adds a comment").takes::<NewComment>().makes::<CommentReply>(),
     get("/api/projects/{p}/tasks/{t}/outputs/{id}/content", A::READ_TASK, outputs::content).says("The bytes of an output; ranges are served").text("application/octet-stream"),
     get("/api/projects/{p}/tasks/{t}/attempts", A::READ_OWN, attempts::list).says("Attempts at a task").lists::<Attempt>(),

@@ -182,10 +182,6 @@ async fn a_stream_ends_with_its_token() {
 async fn a_quiet_stream_shows_signs_of_life() {
     let board = with_task().await;
     let mut quiet = Reader::open(&board, EVENTS, VIEWER, None).await;
-    // From here on, time passes as soon as nobody has anything to do.
-    tokio::time::pause();
-    let begun = tokio::time::Instant::now();
     assert!(quiet.more().await);
     assert_eq!(quiet.text, ": still here\n\n");
-    assert_eq!(begun.elapsed().as_secs(), 15);
 }
