@@ -21,7 +21,7 @@ const FINAL_TEXT_CHARS: usize = 8_000;
 #[derive(Debug, Default, PartialEq)]
 pub(in crate::runtime) struct Read {
     pub(in crate::runtime) reading: EndReading,
-    /// The Gateway has told the command line of the end of the run.
+    /// The Gateway has told the command line of the end of the run, or it never heard of the run at all.
     pub(in crate::runtime) complete: bool,
 }
 
@@ -86,8 +86,26 @@ fn failure(result: &Value) -> Read {
         final_text: Some(message.chars().take(FINAL_TEXT_CHARS).collect()),
         ..EndReading::default()
     };
-    // Whatever went wrong, the Gateway is asked: some of these leave the run going.
-    Read { reading, complete: false }
+    // Whatever else went wrong, the Gateway is asked: some of these leave the run going.
+    Read { reading, complete: never_sent(result, &message) }
+}
+
+/// What the command line says of a run that it never handed to the Gateway: its own arguments were wrong, nobody
+/// listened, or it was not let in.
+fn never_sent(result: &Value, message: &str) -> bool {
+    const REFUSALS: &[&str] = &[
+        "unknown agent",
+        "no explicit owner",
+        "does not match its placement",
+        "inter-session attribution",
+        "message file not found",
+        "unknown option",
+        "token mismatch",
+        "econnrefused",
+    ];
+    let own = result.pointer("/error/type").and_then(Value::as_str) == Some("cli_error");
+    let message = message.to_lowercase();
+    own && result.get("runId").is_none() && REFUSALS.iter().any(|words| message.contains(words))
 }
 
 /// One turn may have used several models; only the sum and the last model are told.
@@ -121,10 +139,8 @@ fn micro_usd(usd: f64) -> Option<i64> {
 /// Why, from OpenClaw's words. The order matters: a refused key is also called disabled for a while.
 fn classify(message: &str) -> Reason {
     const TABLE: &[(&[&str], Reason)] = &[
-        (
-            &["token mismatch", "no explicit owner", "unknown agent", "does not match its placement"],
-            Reason::BadConfig,
-        ),
+        (&["no explicit owner", "unknown agent", "does not match its placement"], Reason::BadConfig),
+        (&["token mismatch"], Reason::AuthFailed),
         (
             &[
                 "gateway not reachable",
@@ -232,21 +248,22 @@ mod tests {
         let cli =
             |message: &str| format!(r#"{{"ok":false,"error":{{"type":"cli_error","message":"{message}"}}}}"#);
         let failed = Some(EndedAs::Failed);
-        for (message, reason) in [
-            ("Gateway not reachable at ws://127.0.0.1:1 (ECONNREFUSED)", Reason::GatewayLost),
-            ("unauthorized: gateway token mismatch (provide token)", Reason::BadConfig),
-            ("Unknown agent id coderx", Reason::BadConfig),
-            ("gateway closed (1006 abnormal closure): outcome is unknown", Reason::GatewayLost),
-            ("mock/mock-1 request failed (HTTP 401 unauthorized)", Reason::AuthFailed),
+        for (message, reason, never_sent) in [
+            ("Gateway not reachable at ws://127.0.0.1:1 (ECONNREFUSED)", Reason::GatewayLost, true),
+            ("unauthorized: gateway token mismatch (provide token)", Reason::AuthFailed, true),
+            ("Unknown agent id coderx", Reason::BadConfig, true),
+            ("gateway closed (1006 abnormal closure): outcome is unknown", Reason::GatewayLost, false),
+            ("mock/mock-1 request failed (HTTP 401 unauthorized)", Reason::AuthFailed, false),
             (
                 "Inline API key for provider is temporarily disabled after a provider auth/billing failure",
                 Reason::AuthFailed,
+                false,
             ),
-            ("HTTP 429: rate limit exceeded", Reason::RateLimited),
-            ("You exceeded your current quota", Reason::QuotaExhausted),
-            ("request failed (HTTP 500)", Reason::ModelError),
+            ("HTTP 429: rate limit exceeded", Reason::RateLimited, false),
+            ("You exceeded your current quota", Reason::QuotaExhausted, false),
+            ("request failed (HTTP 500)", Reason::ModelError, false),
         ] {
-            check(&cli(message), failed, Some(reason), false);
+            check(&cli(message), failed, Some(reason), never_sent);
         }
         let aborted = r#"{"runId":"r","status":"timeout","summary":"aborted","stopReason":"rpc"}"#;
         check(aborted, failed, Some(Reason::Incomplete), false);
