@@ -76,6 +76,9 @@ pub enum Ended {
     Signalled,
     /// It was never started.
     NotStarted,
+    /// A word of a later version.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Why a session ended.
@@ -247,8 +250,9 @@ mod tests {
 
     #[test]
     fn words_and_fields_of_a_later_version_are_read() {
-        let text = r#"{"version":7,"ended":"exited","exit_code":0,"cause":"moon_phase","ended_at":"x","by":"somebody","new":1}"#;
+        let text = r#"{"version":7,"ended":"vanished","exit_code":0,"cause":"moon_phase","ended_at":"x","by":"somebody","new":1}"#;
         let record: ExitRecord = serde_json::from_str(text).unwrap();
+        assert_eq!(record.ended, Some(Ended::Unknown));
         assert_eq!(
             (record.cause, record.by, record.exit_code),
             (Cause::Unknown, WrittenBy::Unknown, Some(0))

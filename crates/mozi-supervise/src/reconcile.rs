@@ -106,11 +106,9 @@ pub fn abandon_dead(
 /// [`Error::Locked`] if the lock is held all the same by somebody that is not a supervisor of this session;
 /// otherwise what the system refuses.
 pub fn kill_stuck_supervisor(dir: &SessionDir, patience: Duration) -> Result<Reconciled, Error> {
-    let mut suspects: Vec<ProcId> = match dir.read_status() {
-        Some(Status { supervisor, .. }) => vec![supervisor],
-        // It never got to write one: whoever holds the lock file open is it, or its child.
-        None => lock_holders(dir),
-    };
+    // If it never got to write a status, whoever holds the lock file open is it, or its child.
+    let known = dir.read_status().map(|Status { supervisor, .. }| supervisor);
+    let mut suspects: Vec<ProcId> = known.map_or_else(|| lock_holders(dir), |supervisor| vec![supervisor]);
     suspects.retain(|id| proc::process_start_time(id.pid).is_ok_and(|start| start == id.start_time_ticks));
     for suspect in &suspects {
         // It may have ended by itself since.
@@ -119,6 +117,11 @@ pub fn kill_stuck_supervisor(dir: &SessionDir, patience: Duration) -> Result<Rec
     let until = Instant::now() + patience;
     for suspect in &suspects {
         wait_for_end(*suspect, until);
+    }
+    if known.is_none() {
+        // A child of ours between fork and exec may have had the file open for an instant.
+        let holders = lock_holders(dir);
+        suspects.retain(|suspect| holders.contains(suspect));
     }
     for suspect in &suspects {
         if proc::signal(*suspect, libc::SIGKILL).is_ok() {

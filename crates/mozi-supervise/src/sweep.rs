@@ -14,6 +14,7 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -61,8 +62,10 @@ impl Marks {
         if files.iter().any(|file| self.pipes.contains(&file.target)) {
             return true;
         }
-        // A process of another session may well look into this one; the weaker marks say nothing then.
+        // A process of another session may well look into this one; the weaker marks say nothing then. Nor do they of a
+        // child of ours between fork and exec, which has all that this process has open.
         by_environment.is_none()
+            && !is_copy_of_us(process)
             && (self.in_known_session(process) || files.iter().any(|file| self.is_ours(file)))
     }
 
@@ -77,7 +80,9 @@ impl Marks {
 
     fn is_ours(&self, file: &proc::OpenFile) -> bool {
         let path = std::path::Path::new(std::ffi::OsStr::from_bytes(&file.target));
+        // The lock is never an agent's: whoever sweeps has it open.
         path.starts_with(&self.directory)
+            && !path.ends_with(name::LOCK)
             && (file.writable || (file.number == 0 && path.ends_with(name::PROMPT)))
     }
 
@@ -98,6 +103,21 @@ impl Marks {
             found.extend(children);
         }
     }
+}
+
+/// Whether a process is a child of this one and executes the same file, as it does until its exec.
+fn is_copy_of_us(process: &Process) -> bool {
+    let own = std::process::id();
+    i32::try_from(own).is_ok_and(|own| process.parent == own)
+        && match (executable("self"), executable(&process.id.pid.to_string())) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            _ => false,
+        }
+}
+
+fn executable(pid: &str) -> Option<(u64, u64)> {
+    let file = std::fs::metadata(format!("/proc/{pid}/exe")).ok()?;
+    Some((file.dev(), file.ino()))
 }
 
 /// Ends everything that bears the marks; adds what it killed to the record.
@@ -153,6 +173,11 @@ fn stop_all(marks: &Marks, until: Instant) -> Vec<Process> {
             }
         }
         if !new || Instant::now() >= until {
+            // Whoever bore a mark for an instant only must not stand still for ever.
+            for id in stopped.iter().filter(|id| found.iter().all(|process| process.id != **id)) {
+                // It may have ended, too.
+                drop(proc::signal(*id, libc::SIGCONT));
+            }
             return found;
         }
     }

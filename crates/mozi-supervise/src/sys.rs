@@ -430,11 +430,21 @@ fn become_agent(
         unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
         match errno() {
             libc::ENOENT | libc::ENOTDIR => {}
-            libc::EACCES => worst = libc::EACCES,
+            // A folder on PATH that may not be searched says nothing about the program.
+            libc::EACCES => {
+                if plan.programs.len() == 1 || exists(program) {
+                    worst = libc::EACCES;
+                }
+            }
             other => return (StartStep::Exec, other),
         }
     }
     (StartStep::Exec, worst)
+}
+
+fn exists(path: &CStr) -> bool {
+    // SAFETY: the path ends in NUL.
+    unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 }
 }
 
 /// Gives every signal its default action: an ignored one would stay ignored over exec. By the kernel's call, because the

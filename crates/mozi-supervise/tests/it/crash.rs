@@ -43,7 +43,7 @@ fn a_killed_supervisor_takes_its_agent_along_and_the_sweep_finds_the_rest() {
     until("the agent's death", || (!is_alive(agent)).then_some(()));
     assert!(living(&marker) >= 4);
     // None of them holds the lock.
-    assert!(matches!(live.dir.probe().unwrap(), Probe::Dead));
+    drop(live.take_lock());
     let record = ended(reconcile_dead(&live.dir, live.take_lock(), None).unwrap());
     assert_eq!(living(&marker), 0);
     assert_eq!((record.cause, record.by), (Cause::SupervisorLost, WrittenBy::Reconcile));
@@ -198,4 +198,26 @@ fn giving_up_a_session_without_a_supervisor() {
     let record = abandon_dead(&dir, lock, by, vec![left.clone()]).unwrap();
     assert_eq!((record.cause, record.left_behind), (Cause::SupervisorLost, vec![left]));
     assert!(matches!(dir.probe().unwrap(), Probe::Ended(_)));
+}
+
+/// A child between fork and exec has everything open that its parent has: the files of a session that is being swept, too.
+#[test]
+fn a_sweep_does_not_touch_what_is_being_started_beside_it() {
+    let sessions = Sessions::new();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let (dir, lock) = SessionDir::create(sessions.root(), &Sessions::new_id()).unwrap();
+                    let record = ended(reconcile_dead(&dir, lock, None).unwrap());
+                    assert_eq!(record.killed, []);
+                }
+            });
+        }
+        for _ in 0..100 {
+            assert_eq!(sessions.run(&sessions.spec("exit 9")).exit_code, Some(9));
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
 }

@@ -274,11 +274,9 @@ impl Live {
         self.wait_gone();
     }
 
+    #[track_caller]
     pub(crate) fn take_lock(&self) -> Lock {
-        until("the lock", || match self.dir.try_lock().unwrap() {
-            LockAttempt::Locked(lock) => Some(lock),
-            LockAttempt::Held => None,
-        })
+        lock_of(&self.dir)
     }
 }
 
@@ -304,6 +302,15 @@ impl Drop for Live {
             assert!(left.is_empty(), "left behind: {left:?}");
         }
     }
+}
+
+/// Takes a lock that must be free; a child of this process between fork and exec may hold a copy for an instant.
+#[track_caller]
+pub(crate) fn lock_of(dir: &SessionDir) -> Lock {
+    until("the lock", || match dir.try_lock().unwrap() {
+        LockAttempt::Locked(lock) => Some(lock),
+        LockAttempt::Held => None,
+    })
 }
 
 /// What a reconciliation that must succeed wrote.
