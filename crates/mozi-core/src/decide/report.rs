@@ -50,11 +50,9 @@ pub(super) fn open_for_writing<'a>(
     number: AttemptNumber,
 ) -> Result<&'a Attempt, Refusal> {
     let attempt = d.attempt(key, number).ok_or_else(|| Refusal::not_found(format!("attempt {number}")))?;
-    if let Some(outcome) = attempt.outcome.filter(|_| !attempt.is_open()) {
-        return Err(Refusal::AttemptClosed { number, why: format!("it has ended: {outcome}") });
-    }
     if !attempt.is_open() {
-        return Err(Refusal::AttemptClosed { number, why: "it has ended".into() });
+        let outcome = attempt.outcome.map_or("", |o| o.as_str());
+        return Err(Refusal::AttemptClosed { number, why: format!("it has ended: {outcome}") });
     }
     if attempt.revoked_at.is_some() {
         let why = attempt.revoked_why.clone().unwrap_or_else(|| "its task was taken from it".into());

@@ -87,6 +87,32 @@ fn after_a_pause_one_task_is_tried_before_the_rest() {
 }
 
 #[test]
+fn what_ran_before_the_pause_says_nothing_of_the_agent_after_it() {
+    let mut w = busy();
+    let all = w.claim_many(3);
+    blamed(&mut w, &all[0], Reason::RateLimited);
+    w.end(&all[1], |e| ends_as(e, Outcome::Crashed));
+    assert_eq!((w.agent("coder").pauses, paused_for(&w)), (1, Some(60)));
+    w.later(secs(60));
+    w.end(&all[2], |e| ends_as(e, Outcome::Crashed));
+    assert_eq!(w.agent("coder").pauses, 1);
+    assert_eq!(w.claim_many(8).len(), 1, "one is tried all the same");
+}
+
+#[test]
+fn a_repetition_after_trouble_with_the_provider_waits_longer_each_time() {
+    let mut w = World::new();
+    w.add("t");
+    for full in [10, 20, 40] {
+        let c = w.claim("t");
+        blamed(&mut w, &c, Reason::RateLimited);
+        let pause = w.task("t").state.not_before.unwrap().at.since(w.now);
+        assert!(pause <= secs(full) && pause >= secs(full) * 3 / 4, "{pause:?}");
+        w.later(secs(3_600));
+    }
+}
+
+#[test]
 fn a_failed_trial_pauses_again() {
     let mut w = busy();
     for _ in 0..3 {

@@ -483,10 +483,10 @@ fn is_ready(board: &MemoryBoard, task: &Task, now: Timestamp) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_must_never_happen_does_not(steps in prop::collection::vec(any::<Step>(), 1..120)) {
+    fn what_must_never_happen_does_not(steps in prop::collection::vec(any::<Step>(), 1..100)) {
         let mut play = Play::new();
         // A few tasks to begin with.
         for n in 0..3 {
@@ -512,7 +512,7 @@ fn the_random_walk_gets_around() {
     let steps = prop::collection::vec(any::<Step>(), 400);
     let (mut statuses, mut outcomes, mut moves) = (HashSet::new(), BTreeSet::new(), BTreeSet::new());
     let (mut kinds, mut waits) = (BTreeSet::new(), BTreeSet::new());
-    for _ in 0..12 {
+    for _ in 0..10 {
         let mut play = Play::new();
         for step in steps.new_tree(&mut runner).unwrap().current() {
             play.step(step);

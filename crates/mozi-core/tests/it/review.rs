@@ -215,3 +215,15 @@ fn the_executors_pause_is_none_of_the_reviewers() {
     assert_eq!(w.task("t").state.not_before, None);
     assert_eq!(w.claim("t").attempt.role, Role::Reviewer, "nobody vouched for it: all the more to review");
 }
+
+#[test]
+fn a_send_back_gives_reviewers_another_chance() {
+    let mut w = by_critic();
+    w.set(SettingChange::MaxReviewAttempts(1));
+    let c = w.claim("t");
+    w.end(&c, |e| ends_as(e, Outcome::Crashed));
+    assert!(w.task("t").state.reviewer_given_up);
+    w.decide("t", Status::Pending);
+    w.finish("t");
+    assert_eq!(w.claim("t").attempt.role, Role::Reviewer);
+}
