@@ -12,7 +12,12 @@ use mozi_board::{Board, BoardConfig, Clock, Limits};
 use mozi_core::{AgentId, RunnerId};
 use mozi_runner::RunnerConfig;
 use mozi_store::{OpenError, Store};
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+};
 
 use crate::{
     cli::ServeArgs,
@@ -64,6 +69,8 @@ pub(crate) struct Server {
 /// `mozi serve`
 pub(crate) async fn run(args: ServeArgs) -> Result<()> {
     log::start();
+    // Before anything is there that a signal could interrupt.
+    let mut signals = Signals::new()?;
     let config = Config::load(args.config.as_deref())?;
     let data = data_dir(args.data)?;
     let listen = args.listen.unwrap_or(config.server.listen);
@@ -97,8 +104,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<()> {
             std::future::pending::<()>().await;
         } => Ok(()),
         ended = server.ended() => ended,
-        signal = signalled() => {
-            signal?;
+        () = signals.next() => {
             note("stopping: agents at work go on, and the next start takes them up");
             Ok(())
         }
@@ -106,7 +112,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<()> {
     tokio::select! {
         stopped = server.stop() => ended = ended.and(stopped),
         // Whoever says it twice does not want to wait.
-        again = signalled() => again?,
+        () = signals.next() => {}
     }
     ended
 }
@@ -120,18 +126,35 @@ pub(crate) fn data_dir(named: Option<PathBuf>) -> Result<PathBuf> {
     std::path::absolute(&data).map_err(|e| Failure::io("find", &data, &e))
 }
 
-pub(crate) async fn signalled() -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |e: std::io::Error| Failure::new(format!("could not wait for signals: {}", plain(&e)));
-    let mut term = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut hup = signal(SignalKind::hangup()).map_err(failed)?;
-    loop {
-        tokio::select! {
-            _ = term.recv() => return Ok(()),
-            _ = int.recv() => return Ok(()),
-            // A closed terminal is no wish to stop.
-            _ = hup.recv() => {}
+/// The signals that ask for an end.
+pub(crate) struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    /// From here on they are heard.
+    pub(crate) fn new() -> Result<Self> {
+        let hear = |kind| {
+            signal(kind).map_err(|e| Failure::new(format!("could not wait for signals: {}", plain(&e))))
+        };
+        Ok(Self {
+            term: hear(SignalKind::terminate())?,
+            int: hear(SignalKind::interrupt())?,
+            hup: hear(SignalKind::hangup())?,
+        })
+    }
+
+    /// Returns at the next of them.
+    pub(crate) async fn next(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.term.recv() => return,
+                _ = self.int.recv() => return,
+                // A closed terminal is no wish to stop.
+                _ = self.hup.recv() => {}
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     config::{Config, env},
     error::{Failure, Result},
     output::{Out, Paint, bytes, clip, pad},
-    serve::{self, Server, Start},
+    serve::{self, Server, Signals, Start},
 };
 
 const CONFIG: &str = include_str!("demo/mozi.toml");
@@ -30,6 +30,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) async fn run(out: Out, keep: bool) -> Result<()> {
     serve::quiet_log();
+    let signals = Signals::new()?;
     if env::find_program("bash").is_none() {
         return Err(Failure::new("the demo's agents are bash scripts, and there is no bash on PATH"));
     }
@@ -38,7 +39,7 @@ pub(crate) async fn run(out: Out, keep: bool) -> Result<()> {
         Failure::new(format!("could not make a temporary folder: {}", crate::error::plain(&e)))
     })?;
     let server = set_up(folder.path()).await?;
-    let told = Demo::new(out, server)?.tell(folder.path()).await;
+    let told = Demo::new(out, server)?.tell(folder.path(), signals).await;
     if keep || told.is_err() {
         let kept = folder.keep();
         out.line(format!(
@@ -98,7 +99,7 @@ impl Demo {
     }
 
     /// Adds the tasks and tells what happens until they are done; then stops the server.
-    async fn tell(mut self, folder: &Path) -> Result<()> {
+    async fn tell(mut self, folder: &Path, mut signals: Signals) -> Result<()> {
         if !self.out.json() {
             let url = &self.server.url;
             self.out.line(format!(
@@ -110,7 +111,7 @@ impl Demo {
             told = tokio::time::timeout(PATIENCE, Self::story(&mut self)) => told.unwrap_or_else(|_| {
                 Err(Failure::new("the demo did not come to its end within a minute").hint("`mozi doctor` may say why"))
             }),
-            signal = serve::signalled() => signal.and_then(|()| Err(Failure::new("stopped"))),
+            () = signals.next() => Err(Failure::new("stopped")),
         };
         if told.is_err() {
             self.stop_agents().await;

@@ -251,7 +251,11 @@ fn server(report: &mut Report, data: &Path) {
         (Some(pid), Some(server)) => report.ok("server", format!("runs at {} (pid {pid})", server.url)),
         (Some(pid), None) => report.ok("server", format!("is starting (pid {pid})")),
         (None, _) => {
-            report.note("server", "does not run", "`mozi serve` starts it; agents at work are taken up again");
+            report.note(
+                "server",
+                "does not run",
+                "`mozi serve` starts it; agents at work are taken up again",
+            );
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
-use mozi_api::{output::Output, query::Expand};
+use mozi_api::{client::ByteStream, output::Output, query::Expand};
 use mozi_core::TaskKey;
 
 use super::tasks::Several;
@@ -33,8 +33,7 @@ pub(crate) async fn run(context: &Context, command: OutputCommand) -> Result<()>
             if context.out.json() {
                 return context.out.value(&find(context, &key, output).await?);
             }
-            let mut content =
-                context.ask(context.client.output_content(&key.project, &key.task, number(output)?)).await?;
+            let mut content = content(context, &key, output).await?;
             while let Some(piece) = context.ask(content.next()).await? {
                 context.out.bytes(&piece)?;
             }
@@ -53,8 +52,7 @@ async fn save(context: &Context, id: &str, output: u64, to: Option<PathBuf>) -> 
     let to = to.unwrap_or_else(|| {
         own_name.map_or_else(|| PathBuf::from(format!("{}-{output}", key.task)), PathBuf::from)
     });
-    let mut content =
-        context.ask(context.client.output_content(&key.project, &key.task, number(output)?)).await?;
+    let mut content = content(context, &key, output).await?;
     // Written beside and renamed when it is whole: a broken connection leaves no half file.
     let folder =
         to.parent().filter(|p| !p.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), PathBuf::from);
@@ -77,6 +75,14 @@ async fn save(context: &Context, id: &str, output: u64, to: Option<PathBuf>) -> 
             .value(&serde_json::json!({ "file": to, "size_bytes": size, "sha256": about.sha256 }));
     }
     context.out.line(format!("saved {} ({})", to.display(), bytes(size)))
+}
+
+async fn content(context: &Context, key: &TaskKey, output: u64) -> Result<ByteStream> {
+    let opened = context.ask(context.client.output_content(&key.project, &key.task, number(output)?)).await;
+    opened.map_err(|e| match e.code.as_deref() {
+        Some("not_found") => e.hint(format!("`mozi output list {}` shows its outputs", key.task)),
+        _ => e,
+    })
 }
 
 async fn of(context: &Context, key: &TaskKey) -> Result<Vec<Output>> {

@@ -31,6 +31,24 @@ fn family(board: &crate::support::Board) -> Vec<(u32, String)> {
     pids.into_iter().map(|p| (p, start_time(p))).collect()
 }
 
+/// Waits until the supervisor has noted in which process sessions its descendants are: the only mark on one with an
+/// empty environment and no open pipe. It looks a quarter of a second after the start, then every few seconds.
+#[track_caller]
+fn noted(board: &crate::support::Board, session: &str, family: &[(u32, String)]) {
+    let file = board.data().join("sessions").join(session).join("status.json");
+    let sids: Vec<String> = family
+        .iter()
+        .map(|(pid, _)| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+            stat.rsplit(')').next().unwrap().split_whitespace().nth(3).unwrap().to_owned()
+        })
+        .collect();
+    wait_for("all process sessions to be noted", || {
+        let text = String::from_utf8_lossy(&fs::read(&file).ok()?).into_owned();
+        sids.iter().all(|sid| text.contains(&format!("\"pid\":{sid},"))).then_some(())
+    });
+}
+
 #[track_caller]
 fn gone(family: &[(u32, String)]) {
     let left: Vec<_> = family.iter().filter(|(p, born)| alive(*p) && start_time(*p) == *born).collect();
@@ -67,6 +85,7 @@ fn kill_9_of_the_supervisor() {
     let id = board.add(&json!({ "title": "orphaned", "agent": "a" }));
     let family = family(&board);
     let session = board.task(&id)["attempts"][0]["session_id"].as_str().unwrap().to_owned();
+    noted(&board, &session, &family);
     kill(wait_for("its supervisor", || supervisor_of(&session)), 9);
     let task = board.until_outcome(&id, 1, "lost");
     gone(&family);
@@ -81,6 +100,7 @@ fn kill_9_of_the_supervisor_and_of_serve() {
     let family = family(&board);
     let session = board.task(&id)["attempts"][0]["session_id"].as_str().unwrap().to_owned();
     let supervisor = wait_for("its supervisor", || supervisor_of(&session));
+    noted(&board, &session, &family);
     board.down(9);
     kill(supervisor, 9);
     board.up();
