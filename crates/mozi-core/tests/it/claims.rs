@@ -298,3 +298,39 @@ fn only_a_runner_claims_and_only_for_itself() {
     let Reply::Claimed(got) = w.ok(Who::Runner, claim) else { panic!() };
     assert_eq!(got.len(), 1);
 }
+
+#[test]
+fn the_place_in_the_queue() {
+    let place = |w: &World, id: &str| w.task(id).queue_place().map(|p| (p.role, p.agent, p.from));
+    let mut w = World::new();
+    w.add("a");
+    w.add_with("mine", |n| n.spec.agent = Some(agent("critic")));
+    w.add_after("b", "a", mozi_core::Until::Done);
+    w.add_with("held", |n| n.held = true);
+    let at = w.now.plus(secs(60));
+    w.add_with("later", |n| n.not_before = Some(at));
+    assert_eq!(place(&w, "a"), Some((Role::Executor, None, None)));
+    assert_eq!(place(&w, "mine"), Some((Role::Executor, Some(agent("critic")), None)));
+    assert_eq!(place(&w, "b"), None, "a dependency is not met");
+    assert_eq!(place(&w, "held"), None);
+    assert_eq!(place(&w, "later"), Some((Role::Executor, None, Some(at))));
+    w.edit("mine", |p| p.priority = Some(9));
+    let c = w.work("a");
+    assert_eq!(place(&w, "a"), None, "its attempt is still open");
+    w.end(&c, |_| ());
+    assert_eq!(
+        place(&w, "a"),
+        Some((Role::Reviewer, None, None)),
+        "whom the project's setting names, if anybody"
+    );
+    for (review, expected) in [
+        (Review::Human, None),
+        (Review::None, None),
+        (Review::Agent(agent("critic")), Some((Role::Reviewer, Some(agent("critic")), None))),
+    ] {
+        w.edit("a", |p| p.review = Some(Some(review)));
+        assert_eq!(place(&w, "a"), expected);
+    }
+    w.decide("a", Status::Done);
+    assert_eq!((place(&w, "a"), place(&w, "b")), (None, Some((Role::Executor, None, None))));
+}
