@@ -87,14 +87,23 @@ struct Driver {
     runner: Runner,
     began: Instant,
     tasks: JoinSet<Event>,
-    /// Which session a task belongs to: one that broke is taken up anew.
-    of: HashMap<Id, SessionId>,
+    /// What a task is for: of one that broke that much is known.
+    of: HashMap<Id, For>,
     words: HashMap<SessionId, mpsc::Sender<Word>>,
     poll: Option<AbortHandle>,
     /// What goes on beside: probing, reaping, hooks.
     beside: JoinSet<()>,
     found: mpsc::Receiver<Beside>,
     leaving: bool,
+}
+
+/// What a task is for.
+#[derive(Clone, Copy)]
+enum For {
+    Session(SessionId),
+    Hello,
+    Poll(u64),
+    Look,
 }
 
 /// News from what goes on beside.
@@ -137,8 +146,8 @@ impl Driver {
                 Some(news) = self.found.recv() => match news {
                     Beside::Probed(found) => Some(Event::Probed(found)),
                     Beside::SignOfLife(id) => {
-                        // A queue that is full has one in it.
-                        if let Some(words) = self.words.get(&id) {
+                        // A queue that is half full has one in it; the rest is for orders.
+                        if let Some(words) = self.words.get(&id).filter(|w| w.capacity() > WORDS / 2) {
                             drop(words.try_send(Word::SignOfLife));
                         }
                         None
@@ -166,17 +175,26 @@ impl Driver {
     fn done(&mut self, done: Result<(Id, Event), JoinError>) -> Option<Event> {
         let (id, event) = match done {
             Ok((id, event)) => (id, Some(event)),
+            Err(error) if error.is_cancelled() => {
+                self.of.remove(&error.id());
+                return None;
+            }
             Err(error) => {
-                if !error.is_cancelled() {
-                    tracing::error!("a task of the runner broke: {error}");
-                }
+                tracing::error!("a task of the runner broke: {error}");
                 (error.id(), None)
             }
         };
-        let Some(session) = self.of.remove(&id) else { return event };
-        self.words.remove(&session);
-        // It is over, or its task broke: then the next look finds what is left of it.
-        Some(Event::Over(session))
+        let what = self.of.remove(&id);
+        if let Some(For::Session(session)) = what {
+            self.words.remove(&session);
+        }
+        // Of a session whose task broke the next look finds what is left.
+        event.or(match what? {
+            For::Session(session) => Some(Event::Over(session)),
+            For::Hello => Some(Event::Greeted(Err(Failure::Passing))),
+            For::Poll(number) => Some(Event::Polled(number, Err(Failure::Passing))),
+            For::Look => Some(Event::Looked(Err(Failure::Passing))),
+        })
     }
 
     fn carry_out(&mut self, actions: Vec<Action>) {
@@ -185,7 +203,7 @@ impl Driver {
             match action {
                 Action::Hello => {
                     let held_back = self.runner.held_back().clone();
-                    self.tasks.spawn(async move {
+                    self.spawn(For::Hello, async move {
                         let answer =
                             shared.client.runner_hello(&shared.config.id, &hello(&shared, &held_back)).await;
                         Event::Greeted(answer.map(drop).map_err(|e| failure("say hello to the board", &e)))
@@ -193,11 +211,11 @@ impl Driver {
                 }
                 Action::Poll(poll) => {
                     self.drop_poll();
-                    self.poll = Some(self.tasks.spawn(ask(shared, poll)));
+                    self.poll = Some(self.spawn(For::Poll(poll.number), ask(shared, poll)));
                 }
                 Action::DropPoll => self.drop_poll(),
                 Action::Look { all, skip } => {
-                    self.tasks.spawn(async move { Event::Looked(look::look(&shared, all, skip).await) });
+                    self.spawn(For::Look, async move { Event::Looked(look::look(&shared, all, skip).await) });
                 }
                 Action::Start { assignment, token } => {
                     self.begin(assignment.session_id.0, Begin::Claimed(assignment, token));
@@ -218,8 +236,7 @@ impl Driver {
                     }
                 }
                 Action::Clean(id) => {
-                    let handle = self.tasks.spawn(clean(shared, id));
-                    self.of.insert(handle.id(), id);
+                    self.spawn(For::Session(id), clean(shared, id));
                 }
                 Action::ReportForeign(id) => {
                     let text = format!(
@@ -238,11 +255,16 @@ impl Driver {
         let (words, incoming) = mpsc::channel(WORDS);
         self.words.insert(id, words);
         let life = session::run(Arc::clone(&self.shared), id, begin, incoming);
-        let handle = self.tasks.spawn(async move {
+        self.spawn(For::Session(id), async move {
             life.await;
             Event::Over(id)
         });
-        self.of.insert(handle.id(), id);
+    }
+
+    fn spawn(&mut self, what: For, task: impl Future<Output = Event> + Send + 'static) -> AbortHandle {
+        let handle = self.tasks.spawn(task);
+        self.of.insert(handle.id(), what);
+        handle
     }
 
     fn drop_poll(&mut self) {

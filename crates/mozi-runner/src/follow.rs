@@ -20,6 +20,12 @@ use crate::shared::{Backoff, Shared, sleep};
 
 /// A supervisor answers at once unless the machine is very busy.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// So long a new supervisor is waited for; if it takes longer, it is looked for like one that was found.
+const UP_SOON: Duration = Duration::from_secs(2);
+/// The greeting comes with the connection.
+const GREETING_WITHIN: Duration = Duration::from_secs(10);
+/// A supervisor writes its status within milliseconds of its start. One that has not after so long never will.
+const UP_WITHIN: Duration = Duration::from_mins(5);
 /// So often a supervisor is looked at that may be stuck.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// What a stuck one gets after SIGCONT.
@@ -71,7 +77,9 @@ async fn converse(session: &Followed, orders: &mut Orders, report: &Report) -> b
     let Ok(Ok(stream)) = connected else { return false };
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
-    let Some(greeting) = next_answer(&mut read).await else { return false };
+    // One that was stopped before it could say anything still has the connection taken by the system.
+    let greeting = tokio::time::timeout(GREETING_WITHIN, next_answer(&mut read)).await;
+    let Ok(Some(greeting)) = greeting else { return false };
     orders.greeted(greeting.done);
     hear(session, &greeting, orders, report);
     let mut asked = None;
@@ -164,7 +172,11 @@ async fn look(
             Some(*record)
         }
         Ok(Probe::Running(status)) => {
-            if status.as_deref().is_some_and(Status::supervisor_overdue) {
+            let overdue = match status.as_deref() {
+                Some(status) => status.supervisor_overdue(),
+                None => age(&session.dir).is_some_and(|age| age > UP_WITHIN),
+            };
+            if overdue {
                 let dir = session.dir.clone();
                 let killed = shared.blocking(move || kill_stuck_supervisor(&dir, PATIENCE)).await?;
                 return made_an_end(shared, session, orders, report, killed).await;
@@ -187,6 +199,11 @@ async fn look(
             None
         }
     }
+}
+
+/// How long ago the session's lock was made.
+fn age(dir: &SessionDir) -> Option<Duration> {
+    dir.lock_path().metadata().ok()?.modified().ok()?.elapsed().ok()
 }
 
 async fn make_an_end(
@@ -254,5 +271,5 @@ pub(crate) async fn listening(child: &mut std::process::Child) {
     let mut line = Vec::new();
     let mut pipe = BufReader::new(pipe.take(256));
     // Either way the directory is looked at next.
-    drop(tokio::time::timeout(ANSWER_WITHIN, pipe.read_until(b'\n', &mut line)).await);
+    drop(tokio::time::timeout(UP_SOON, pipe.read_until(b'\n', &mut line)).await);
 }

@@ -14,6 +14,7 @@ use mozi_api::Client;
 use serde::{Deserialize, Serialize};
 
 use crate::error::FileError;
+use crate::workspace::MARKER;
 
 mod send;
 
@@ -120,16 +121,19 @@ impl Outbox {
     }
 
     /// The outbox of an agent's command: `primary` (`MOZI_OUTBOX`) where it can be written to, else the fallback in the
-    /// workspace, which is made and kept out of git.
+    /// workspace, which is made and kept out of git. `here` is the workspace (`MOZI_WORKSPACE`) or a folder in it.
     ///
     /// # Errors
     /// If neither can be written to.
-    pub fn for_agent(primary: Option<&Path>, workspace: &Path, session_id: &str) -> Result<Self, FileError> {
+    pub fn for_agent(primary: Option<&Path>, here: &Path, session_id: &str) -> Result<Self, FileError> {
         if let Some(dir) = primary
             && Self::at(dir).open_lock().is_ok()
         {
             return Ok(Self::at(dir));
         }
+        // An agent may have gone down into its workspace; whoever delivers looks at the top of it.
+        let top = here.ancestors().find(|dir| dir.join(MARKER).is_file());
+        let workspace = top.unwrap_or(here);
         let fallback = Self::fallback(workspace, session_id);
         make_private(&fallback.dir)?;
         exclude_from_git(workspace);
@@ -462,6 +466,10 @@ mod tests {
             let second = Outbox::for_agent(Some(&primary), &workspace, "s").unwrap();
             assert_eq!(second.path(), workspace.join(".mozi/outbox-s"));
         }
+        fs::create_dir(workspace.join("deep")).unwrap();
+        fs::write(workspace.join(MARKER), "").unwrap();
+        let deep = Outbox::for_agent(None, &workspace.join("deep"), "s").unwrap();
+        assert_eq!(deep.path(), workspace.join(".mozi/outbox-s"));
         assert_eq!(fs::read_to_string(workspace.join(".git/info/exclude")).unwrap(), "/.mozi/\n");
     }
 }

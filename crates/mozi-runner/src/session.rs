@@ -50,14 +50,14 @@ async fn live(shared: &Arc<Shared>, id: SessionId, begin: Begin, mut orders: Ord
         Begin::Claimed(assignment, token) => {
             let project = assignment.project_id.as_ref().map(|p| p.0.clone());
             _place = place(shared, project, orders).await;
-            started(shared, &assignment, &token, &mut followed, orders, report).await
+            started(shared, assignment, token, &mut followed, orders, report).await
         }
         Begin::Ordered(order, token) => {
             let project = order.project_id.as_ref().map(|p| p.0.clone());
             _place = place(shared, project, orders).await;
             match take(shared, id, token).await {
                 Some((assignment, token)) => {
-                    started(shared, &assignment, &token, &mut followed, orders, report).await
+                    started(shared, Box::new(assignment), token, &mut followed, orders, report).await
                 }
                 // Gone at the board, or taken back: nothing was started and nobody waits for it.
                 None => return,
@@ -136,8 +136,8 @@ async fn take(shared: &Shared, id: SessionId, token: Secret) -> Option<(Assignme
 /// Starts a session and follows it to its end.
 async fn started(
     shared: &Arc<Shared>,
-    assignment: &Assignment,
-    token: &Secret,
+    assignment: Box<Assignment>,
+    token: Secret,
     followed: &mut Followed,
     orders: &mut Orders,
     report: &Report,
@@ -153,13 +153,14 @@ async fn started(
             let why = why.to_owned();
             return never_started(shared, id, Cause::Stop, Some(why), followed, orders, report).await;
         }
-        match start::start(shared, assignment, token).await {
+        match start::start(shared, &assignment, &token).await {
             Ok(outcome) => break outcome,
             Err(why) => report.held_up(Holding::Other, format!("could not {why}")),
         }
         backoff.wait().await;
     };
-    drop(permit);
+    // A prompt may be large, and the session long.
+    drop((permit, assignment, token));
     match outcome {
         Started::Not(record) => *record,
         Started::Exists => follow(shared, followed, orders, report).await,

@@ -246,3 +246,68 @@ async fn a_supervisor_without_a_socket_yet_is_found_again() {
     assert_eq!((end.cause.0, end.signal), (Cause::Itself, Some(9)));
     runner.stop().await;
 }
+
+#[tokio::test]
+async fn a_supervisor_held_before_its_first_instruction_starts_one_agent_not_two() {
+    let mut p = Place::new("held_before_first");
+    let (mark, pid_file) = (p.file("mark"), p.file("held.pid"));
+    p.agent("coder", &format!("echo x >> {}", mark.display()));
+    // The lock goes through it as standard input, as through a supervisor that has not run yet.
+    let held = p.file("held.sh");
+    let real = p.config.exe.clone();
+    let script = format!(
+        "#!/bin/bash\necho $$ > {}\nkill -STOP $$\nexec {} \"$@\"\n",
+        pid_file.display(),
+        real.display()
+    );
+    std::fs::write(&held, script).unwrap();
+    std::fs::set_permissions(&held, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    p.config.exe = held;
+    p.board.put(task("coder"));
+    let first = p.run();
+    let id = p.board.claimed().await;
+    let pid: i32 = wait_for_file(&pid_file).await.trim().parse().unwrap();
+    first.kill().await;
+    p.config.exe = real;
+    let second = p.run();
+    p.board
+        .wait("the second to look and ask", |s| (s.hellos.len() == 2 && s.polls.len() >= 2).then_some(()))
+        .await;
+    assert!(p.board.with(|s| s.ends.is_empty()) && p.dir(id).read_exit().is_none() && !mark.exists());
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(pid).unwrap(),
+        rustix::process::Signal::CONT,
+    )
+    .unwrap();
+    let end = p.board.end_of(id).await;
+    assert_eq!((end.cause.0, end.exit_code), (Cause::Itself, Some(0)));
+    assert_eq!(std::fs::read_to_string(&mark).unwrap(), "x\n");
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_closed_under_a_held_supervisor_is_never_started_by_it() {
+    let mut p = Place::new("closed_under_held");
+    let (mark, pid_file) = (p.file("mark"), p.file("held.pid"));
+    p.agent("coder", &format!("echo x >> {}", mark.display()));
+    let held = p.file("held.sh");
+    let real = p.config.exe.clone();
+    // This one lets the lock go while it is held: the worst that could happen.
+    let script = format!(
+        "#!/bin/bash\nexec 9<&0 </dev/null\nflock -u 9\necho $$ > {}\nkill -STOP $$\nexec {} \"$@\" <&9 9<&-\n",
+        pid_file.display(),
+        real.display()
+    );
+    std::fs::write(&held, script).unwrap();
+    std::fs::set_permissions(&held, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    p.config.exe = held;
+    p.board.put(task("coder"));
+    let first = p.run();
+    let id = p.board.claimed().await;
+    let pid: i32 = wait_for_file(&pid_file).await.trim().parse().unwrap();
+    let end = p.board.end_of(id).await;
+    assert_eq!(end.cause.0, Cause::SupervisorLost);
+    assert!(!alive(u32::try_from(pid).unwrap()), "the sweep has found it by its mark");
+    assert!(!mark.exists());
+    first.stop().await;
+}
