@@ -2,7 +2,7 @@
 //!
 //! Everything in this crate is pure. There is no input or output, no clock and no randomness: `now`, ids, token
 //! hashes and jitter come in with a [`Command`]. The one entrance is [`decide()`]: it looks at the slice of the
-//! board that the command [needs](Command::needs) and answers with the [changes](Change) to write, or with a
+//! board that the command [needs](Request::needs) and answers with the [changes](Change) to write, or with a
 //! [`Refusal`]. Types here are not serialisable on purpose: a serialisable type is a promise.
 #![deny(clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects, clippy::float_arithmetic)]
 
