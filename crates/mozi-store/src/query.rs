@@ -2,7 +2,7 @@
 
 use mozi_core::{
     AgentId, Attempt, Comment, Dependency, Event, Output, Project, ProjectId, Session, SessionId, Status,
-    Task, WaitingFor, task::StatusCounts,
+    Task, Usage, WaitingFor, task::StatusCounts,
 };
 
 /// One page of a list.
@@ -25,6 +25,52 @@ pub struct TaskView {
     pub open: Option<Attempt>,
     /// Why it does not run; empty where it will be claimed at once or has ended.
     pub waiting_for: Vec<WaitingFor>,
+}
+
+/// What of a task's page is wanted beside the task itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// Its attempts, with what they cost.
+    pub attempts: bool,
+    /// Its outputs.
+    pub outputs: bool,
+    /// Its comments.
+    pub comments: bool,
+    /// Its events, so many at most.
+    pub events: Option<usize>,
+}
+
+impl Wanted {
+    /// Everything, with at most so many events.
+    pub const fn all(events: usize) -> Self {
+        Self { attempts: true, outputs: true, comments: true, events: Some(events) }
+    }
+}
+
+/// A task and what was wanted of what hangs on it, all of one moment. What was not wanted is empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskPage {
+    /// The task.
+    pub view: TaskView,
+    /// Its attempts, oldest first.
+    pub attempts: Vec<AttemptView>,
+    /// Its outputs, oldest first, without their bytes.
+    pub outputs: Vec<Output>,
+    /// Its comments, oldest first.
+    pub comments: Vec<Comment>,
+    /// Its events, oldest first.
+    pub events: Vec<Event>,
+}
+
+/// An attempt with what it cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttemptView {
+    /// The attempt.
+    pub attempt: Attempt,
+    /// Tokens and money, one row per model.
+    pub usage: Vec<Usage>,
+    /// Its session is still there, and its log with it.
+    pub kept: bool,
 }
 
 /// By what a list of tasks is sorted.

@@ -7,13 +7,13 @@
 use std::time::Duration;
 
 use mozi_core::{
-    Agent, AgentId, Attempt, AttemptNumber, Comment, Event, Identity, Output, Project, ProjectId, Runner,
-    RunnerId, Session, SessionId, TaskKey, Timestamp, Token, TokenHash, Usage,
+    Agent, AgentId, Attempt, AttemptNumber, Event, Identity, Output, Project, ProjectId, Runner, RunnerId,
+    Session, SessionId, TaskKey, Timestamp, Token, TokenHash,
 };
 
 use crate::{
-    EventPage, PAGE_LIMIT, Page, PromptMaterial, ReadError, RunnerWork, Store, TaskQuery, TaskView, Totals,
-    sqlite::Snapshot,
+    AttemptView, EventPage, PAGE_LIMIT, Page, PromptMaterial, ReadError, RunnerWork, Store, TaskPage,
+    TaskQuery, TaskView, Totals, Wanted, sqlite::Snapshot,
 };
 
 /// How long one part of a check may take: the soundness of a large file is not seen in seconds.
@@ -61,6 +61,20 @@ impl Store {
         self.read(move |s| s.task_view(&key, now)).await
     }
 
+    /// A task with what is wanted of what hangs on it.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn task_page(
+        &self,
+        key: &TaskKey,
+        wanted: Wanted,
+        now: Timestamp,
+    ) -> Result<Option<TaskPage>, ReadError> {
+        let key = key.clone();
+        self.read(move |s| s.task_page(&key, wanted, now)).await
+    }
+
     /// Tasks of a project.
     ///
     /// # Errors
@@ -78,15 +92,6 @@ impl Store {
         self.read(move |s| s.related(&own, &other)).await
     }
 
-    /// The attempts at a task, oldest first.
-    ///
-    /// # Errors
-    /// As for every question.
-    pub async fn attempts(&self, key: &TaskKey) -> Result<Vec<Attempt>, ReadError> {
-        let key = key.clone();
-        self.read(move |s| s.attempts(&key)).await
-    }
-
     /// An attempt.
     ///
     /// # Errors
@@ -96,22 +101,17 @@ impl Store {
         self.read(move |s| s.attempt(&key, number)).await
     }
 
-    /// Tokens and money of all attempts at a task.
+    /// An attempt with what it cost.
     ///
     /// # Errors
     /// As for every question.
-    pub async fn usage(&self, key: &TaskKey) -> Result<Vec<(AttemptNumber, Usage)>, ReadError> {
+    pub async fn attempt_view(
+        &self,
+        key: &TaskKey,
+        number: AttemptNumber,
+    ) -> Result<Option<AttemptView>, ReadError> {
         let key = key.clone();
-        self.read(move |s| s.usage(&key)).await
-    }
-
-    /// The outputs of a task, oldest first, without their bytes.
-    ///
-    /// # Errors
-    /// As for every question.
-    pub async fn outputs(&self, key: &TaskKey) -> Result<Vec<Output>, ReadError> {
-        let key = key.clone();
-        self.read(move |s| s.outputs(&key)).await
+        self.read(move |s| s.attempt_view(&key, number)).await
     }
 
     /// An output, with its bytes where they are in the database.
@@ -121,29 +121,6 @@ impl Store {
     pub async fn output(&self, key: &TaskKey, id: u32) -> Result<Option<Output>, ReadError> {
         let key = key.clone();
         self.read(move |s| s.output(&key, id)).await
-    }
-
-    /// The comments on a task, oldest first.
-    ///
-    /// # Errors
-    /// As for every question.
-    pub async fn comments(&self, key: &TaskKey) -> Result<Vec<Comment>, ReadError> {
-        let key = key.clone();
-        self.read(move |s| s.comments(&key)).await
-    }
-
-    /// Events of a task with an id above `after`.
-    ///
-    /// # Errors
-    /// As for every question.
-    pub async fn task_events(
-        &self,
-        key: &TaskKey,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<Event>, ReadError> {
-        let key = key.clone();
-        self.read(move |s| s.task_events(&key, after, limit)).await
     }
 
     /// Events of a project, or of the stream of what belongs to no project, with an id above `after`.

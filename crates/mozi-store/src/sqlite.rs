@@ -10,7 +10,7 @@ use std::{
 };
 
 use mozi_core::{Change, Needs, Reply, State, Timestamp};
-use rusqlite::{Connection, ErrorCode, OpenFlags, ffi, hooks::Wal};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig, ffi, hooks::Wal};
 
 use crate::{
     IdempotencyKey, OpenError, ReadError,
@@ -37,6 +37,8 @@ const STATEMENTS: usize = 256;
 const CHECKPOINT_PAGES: u32 = 1000;
 /// Above so many pages (64 MiB) the writer itself sees to it that the log begins anew.
 const RESTART_PAGES: u32 = 16 * 1024;
+/// How long the writer waits for readers to let go of the log.
+const RESTART_WAIT: Duration = Duration::from_millis(500);
 /// How long a connection waits for another process that has locked the database.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// How many steps of a query pass between two looks at the clock.
@@ -53,6 +55,8 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(LOCK_WAIT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Plans do not depend on values: else a statement is prepared anew whenever another LIMIT or filter is bound.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 
@@ -76,6 +80,8 @@ pub(crate) struct Sqlite {
     pages: Arc<AtomicU32>,
     /// Pages in the log when the checkpoint thread was last woken.
     woken_at: u32,
+    /// So many pages are too many.
+    restart_at: u32,
 }
 
 impl Sqlite {
@@ -83,7 +89,8 @@ impl Sqlite {
         let sql = |e: rusqlite::Error| OpenError::Sql { path: path.to_owned(), message: e.to_string() };
         let checkpointer = Checkpointer::start(writing(path).map_err(sql)?, path)?;
         let pages = Arc::new(AtomicU32::new(0));
-        let mut this = Self { connection, path: path.to_owned(), checkpointer, pages, woken_at: 0 };
+        let (path, restart_at) = (path.to_owned(), RESTART_PAGES);
+        let mut this = Self { connection, path, checkpointer, pages, woken_at: 0, restart_at };
         this.watch_log().map_err(sql)?;
         Ok(this)
     }
@@ -94,6 +101,33 @@ impl Sqlite {
             pages.store(u32::try_from(n).unwrap_or(0), Ordering::Relaxed);
             Ok(())
         }))
+    }
+
+    /// Sees to it that the log begins anew. Readers keep it from that: their snapshots are short, but somebody else's
+    /// need not be, and then the log grows by a quarter before it is tried again.
+    fn restart_log(&mut self, pages: u32) {
+        let alone = self.checkpointer.hold();
+        let restart = || {
+            self.connection.busy_timeout(RESTART_WAIT)?;
+            let busy =
+                self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, bool>(0));
+            self.connection.busy_timeout(LOCK_WAIT)?;
+            busy
+        };
+        let restarted = restart();
+        drop(alone);
+        let done = match restarted {
+            Ok(busy) => !busy,
+            Err(e) => {
+                tracing::warn!(error = %e, "a checkpoint failed; it is tried again later");
+                false
+            }
+        };
+        self.woken_at = if done { 0 } else { pages };
+        self.restart_at = if done { RESTART_PAGES } else { pages.saturating_add(RESTART_PAGES / 4) };
+        if done {
+            self.pages.store(0, Ordering::Relaxed);
+        }
     }
 
     fn run(&self, sql: &str) -> Result<(), Fault> {
@@ -157,14 +191,8 @@ impl Backend for Sqlite {
         if pages < self.woken_at {
             self.woken_at = 0;
         }
-        if pages >= RESTART_PAGES {
-            // Readers keep the log from beginning anew: wait until each has seen the newest state.
-            let restart = self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
-            if let Err(e) = restart {
-                tracing::warn!(error = %e, "the log could not begin anew; the next commit tries again");
-            }
-            self.pages.store(0, Ordering::Relaxed);
-            self.woken_at = 0;
+        if pages >= self.restart_at {
+            self.restart_log(pages);
         } else if pages.saturating_sub(self.woken_at) >= CHECKPOINT_PAGES {
             self.woken_at = pages;
             self.checkpointer.wake();

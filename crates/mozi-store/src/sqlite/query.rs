@@ -15,6 +15,7 @@ use crate::{EventPage, PAGE_LIMIT, Page, ReadError, RunnerWork, Totals};
 
 mod check;
 mod list;
+mod page;
 mod prompt;
 
 type Answer<T> = Result<T, ReadError>;
@@ -46,6 +47,11 @@ pub(super) fn board_id(db: &Connection) -> Sql<String> {
 impl<'a> Snapshot<'a> {
     pub(super) const fn of(db: &'a Connection) -> Self {
         Self { db }
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self, sql: &str) -> Sql<i64> {
+        self.db.query_row(sql, [], |row| row.get(0))
     }
 
     pub(crate) fn identify(&self, hash: TokenHash, now: Timestamp) -> Answer<Identity> {
@@ -86,7 +92,7 @@ impl<'a> Snapshot<'a> {
         )?)
     }
 
-    pub(crate) fn attempts(&self, key: &TaskKey) -> Answer<Vec<Attempt>> {
+    pub(in crate::sqlite) fn attempts(&self, key: &TaskKey) -> Answer<Vec<Attempt>> {
         Ok(all(
             self.db,
             select!(
@@ -102,7 +108,7 @@ impl<'a> Snapshot<'a> {
         Ok(load::attempt(self.db, key, number)?)
     }
 
-    pub(crate) fn usage(&self, key: &TaskKey) -> Answer<Vec<(AttemptNumber, Usage)>> {
+    pub(in crate::sqlite) fn usage(&self, key: &TaskKey) -> Answer<Vec<(AttemptNumber, Usage)>> {
         Ok(all(
             self.db,
             select!(
@@ -114,7 +120,7 @@ impl<'a> Snapshot<'a> {
         )?)
     }
 
-    pub(crate) fn outputs(&self, key: &TaskKey) -> Answer<Vec<Output>> {
+    pub(in crate::sqlite) fn outputs(&self, key: &TaskKey) -> Answer<Vec<Output>> {
         Ok(all(
             self.db,
             select!(rows::OUTPUT, "outputs WHERE project_id = ?1 AND task_id = ?2 ORDER BY output_id"),
@@ -127,7 +133,7 @@ impl<'a> Snapshot<'a> {
         Ok(replay::output(self.db, key, id)?)
     }
 
-    pub(crate) fn comments(&self, key: &TaskKey) -> Answer<Vec<Comment>> {
+    pub(in crate::sqlite) fn comments(&self, key: &TaskKey) -> Answer<Vec<Comment>> {
         Ok(all(
             self.db,
             select!(rows::COMMENT, "comments WHERE project_id = ?1 AND task_id = ?2 ORDER BY comment_id"),
@@ -136,7 +142,7 @@ impl<'a> Snapshot<'a> {
         )?)
     }
 
-    pub(crate) fn task_events(&self, key: &TaskKey, after: u64, limit: usize) -> Answer<Vec<Event>> {
+    pub(in crate::sqlite) fn task_events(&self, key: &TaskKey, after: u64, limit: usize) -> Answer<Vec<Event>> {
         Ok(all(
             self.db,
             select!(

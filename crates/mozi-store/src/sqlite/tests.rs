@@ -18,7 +18,7 @@ mod plans;
 use commands::{Step, World};
 
 struct Pair {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     db: Connection,
     model: MemoryBoard,
 }
@@ -28,7 +28,7 @@ impl Pair {
         let folder = tempfile::tempdir().unwrap();
         let (db, _) = migrate::open(&folder.path().join("mozi.db"), "a-board").unwrap();
         db.execute_batch("PRAGMA synchronous = OFF").unwrap();
-        Self { _folder: folder, db, model: MemoryBoard::new() }
+        Self { folder, db, model: MemoryBoard::new() }
     }
 
     /// Carries a request out on both.
@@ -225,4 +225,58 @@ fn random_commands_reach_every_kind_of_change() {
 fn kind(change: &Change) -> String {
     let text = format!("{change:?}");
     text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
+}
+
+/// An endless question ends, and the next one is answered as ever.
+#[test]
+fn a_snapshot_does_not_live_for_ever() {
+    let pair = Pair::new();
+    let mut reader = super::ReadConnection::open(&pair.folder.path().join("mozi.db")).unwrap();
+    let limit = std::time::Duration::from_millis(20);
+    let endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+    let answer = reader.on_snapshot(limit, |s| Ok(s.count(endless)?));
+    assert_eq!(answer, Err(crate::ReadError::TooLong(limit)));
+    assert_eq!(reader.on_snapshot(limit, |s| Ok(s.count("SELECT count(*) FROM tasks")?)), Ok(0));
+    let write = reader.on_snapshot(limit, |s| Ok(s.count("DELETE FROM tasks RETURNING id")?));
+    assert!(matches!(write, Err(crate::ReadError::Unavailable(_))), "{write:?}");
+}
+
+#[tokio::test]
+async fn a_question_that_panics_costs_nobody_else_an_answer() {
+    let pair = Pair::new();
+    let readers = crate::reader::Readers::start(&pair.folder.path().join("mozi.db"), 1, 4).unwrap();
+    let answer = readers.ask(|_| -> Result<u64, _> { panic!("as it was told") }).await;
+    assert_eq!(answer, Err(crate::ReadError::Panicked));
+    assert_eq!(readers.ask(|s| Ok(s.count("SELECT 1")?)).await, Ok(1));
+}
+
+/// However much is written and whoever reads meanwhile, the log stays small, and a reader that does not let go only
+/// makes it longer.
+#[test]
+fn the_log_begins_anew() {
+    use crate::backend::Backend as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mozi.db");
+    let (db, _) = migrate::open(&path, "x").unwrap();
+    db.execute_batch("PRAGMA synchronous = OFF; CREATE TABLE ballast (x)").unwrap();
+    let mut backend = super::Sqlite::new(db, &path).unwrap();
+    let mut write = |megabytes: u32| {
+        for _ in 0..megabytes {
+            backend.begin().unwrap();
+            backend.connection.execute("INSERT INTO ballast VALUES (zeroblob(1000000))", []).unwrap();
+            backend.commit().unwrap();
+            backend.pause();
+        }
+    };
+    let log = || std::fs::metadata(folder.path().join("mozi.db-wal")).unwrap().len() >> 20;
+    write(150);
+    assert!(log() <= 70, "{} MiB", log());
+    let reader = Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM ballast").unwrap();
+    write(100);
+    let grown = log();
+    assert!(grown >= 95, "{grown} MiB");
+    reader.execute_batch("COMMIT").unwrap();
+    write(100);
+    assert!(log() <= grown + 40, "{} MiB", log());
 }

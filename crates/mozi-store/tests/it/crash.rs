@@ -49,7 +49,7 @@ fn what_was_acknowledged_survives_a_kill() {
         let store = Store::open(Options::new(folder.path().join("mozi.db"), "x")).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let there: std::collections::BTreeSet<_> =
-            runtime.block_on(store.comments(&key("1"))).unwrap().into_iter().map(|c| c.body).collect();
+            runtime.block_on(page(&store, &key("1"))).comments.into_iter().map(|c| c.body).collect();
         // The last line may have been cut off by the kill.
         said.retain(|n| n.ends_with('.'));
         let lost: Vec<_> = said.iter().filter(|n| !there.contains(*n)).collect();

@@ -71,7 +71,7 @@ fn on_a_small_disk() {
         }
         assert!(full > 0 && !done.is_empty(), "{} done, {full} did not fit", done.len());
         let there = async |store: &Store| -> Vec<u32> {
-            let comments = store.comments(&key("1")).await.unwrap();
+            let comments = page(store, &key("1")).await.comments;
             comments.iter().map(|c| c.body.split(' ').next().unwrap().parse().unwrap()).collect()
         };
         done.sort_unstable();

@@ -10,7 +10,7 @@ use mozi_core::{
     output::{Content, OutputType},
     token::Holder,
 };
-use mozi_store::{Answer, IdempotencyKey, Options, Store, SubmitError};
+use mozi_store::{Answer, IdempotencyKey, Options, Store, SubmitError, TaskPage, Wanted};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -27,6 +27,11 @@ pub(crate) fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
 
 pub(crate) fn key(task: &str) -> TaskKey {
     TaskKey::new(id("app"), id(task))
+}
+
+/// A task of the board with all that hangs on it.
+pub(crate) async fn page(store: &Store, key: &TaskKey) -> TaskPage {
+    store.task_page(key, Wanted::all(1000), START).await.unwrap().unwrap()
 }
 
 pub(crate) fn session(n: u8) -> SessionId {
