@@ -70,7 +70,8 @@ impl Context {
                     "no board is known: neither --url nor MOZI_URL is set{place}"
                 ))
                 .hint("start one with `mozi serve`, or look around with `mozi demo`")
-                .exit(Exit::NoBoard));
+                .exit(Exit::NoBoard)
+                .code("no_board"));
             }
         };
         // The local board's own token goes to the local board and nowhere else.
@@ -229,10 +230,11 @@ pub(crate) fn from_client(error: &ClientError) -> Failure {
                 _ => failure,
             }
         }
-        ClientError::Unreachable { .. } | ClientError::Timeout { .. } => {
-            failure.exit(Exit::NoBoard).hint("is `mozi serve` running there? --url names another board")
-        }
-        ClientError::Protocol { .. } => failure.exit(Exit::NoBoard),
+        ClientError::Unreachable { .. } | ClientError::Timeout { .. } => failure
+            .exit(Exit::NoBoard)
+            .code("no_board")
+            .hint("is `mozi serve` running there? --url names another board"),
+        ClientError::Protocol { .. } => failure.exit(Exit::NoBoard).code("no_board"),
         ClientError::Unusable(_) => failure.exit(Exit::Usage),
     }
 }

@@ -194,6 +194,8 @@ pub(crate) async fn start(start: Start) -> Result<Server> {
     let router = mozi_board::router(board);
     let client = Client::over(Transport::in_process(router.clone()), Some(&secrets.runner));
     let client = client.map_err(|e| crate::context::from_client(&e))?;
+    // Whoever sees that it answers finds it by this file.
+    let word = leave_word(&data, &own_url)?;
     let (stop, stopping) = watch::channel(false);
     let mut parts = JoinSet::new();
     let until = |mut stopping: watch::Receiver<bool>| async move {
@@ -211,8 +213,7 @@ pub(crate) async fn start(start: Start) -> Result<Server> {
         let ran = mozi_runner::run(config_of_runner, client, shutdown).await;
         ran.map_err(|e| Failure::new(format!("the runner could not go on: {e}")))
     });
-    let url = if config.server.public_url.is_some() { public_url } else { own_url.clone() };
-    let word = leave_word(&data, &own_url)?;
+    let url = if config.server.public_url.is_some() { public_url } else { own_url };
     Ok(Server { url, token: secrets.admin, runner, stop, parts, word, _lock: lock })
 }
 

@@ -243,11 +243,13 @@ fn sessions_projects_agents_tokens_and_events() {
     ends(&board, &["session", "show", "zz"], 2);
     let live = ends(&board, &["session", "clean", &sid[..6]], 1);
     assert!(live.contains("mozi session stop") || live.contains("stop"), "{live}");
+    let said_up = || (board.ok(&["logs", &sid[..8]]) == "up\n").then_some(());
+    crate::support::wait_for("it to say something", said_up);
     board.ok(&["session", "stop", &sid[..6]]);
     crate::support::wait_for("the session to end", || {
         (!board.get(&format!("/api/sessions/{sid}"))["completed_at"].is_null()).then_some(())
     });
-    assert_eq!(board.ok(&["logs", &sid[..8]]), "up\n");
+    assert_eq!(board.ok(&["logs", &sid[..8], "-f"]), "up\n");
 
     board.ok(&["project", "add", "app", "--name", "The app"]);
     board.ok(&["project", "set", "app", "max_attempts=5", "backoff_initial=20s", "review=none"]);
