@@ -20,8 +20,9 @@ if [ "$1" = gateway ]; then
   cat "$here/gateway" 2>/dev/null || { echo '{"ok":false,"error":{"type":"cli_error","message":"Gateway not reachable"}}'; exit 1; }
   exit 0
 fi
+[ -e "$here/hang" ] && trap 'exit 143' TERM
 echo "$* respawn=$OPENCLAW_NO_RESPAWN shell=$OPENCLAW_SHELL" >> "$here/called"
-if [ -e "$here/hang" ]; then trap 'exit 143' TERM; while :; do sleep 0.1; done; fi
+while [ -e "$here/hang" ]; do sleep 0.1; done
 cat "$here/result"
 exit $(cat "$here/exit" 2>/dev/null || echo 0)
 "#;
