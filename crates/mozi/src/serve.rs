@@ -5,6 +5,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use mozi_api::{Client, Transport};
@@ -45,6 +46,9 @@ pub(crate) fn is_open_to_others(file: &std::fs::Metadata) -> bool {
 
 mod tls;
 
+/// So long the word that all is ready waits for the runner.
+const RUNNER_WITHIN: Duration = Duration::from_secs(10);
+
 /// What a server is started with.
 pub(crate) struct Start {
     pub data: PathBuf,
@@ -60,6 +64,7 @@ pub(crate) struct Server {
     /// The first token.
     pub token: String,
     runner: RunnerConfig,
+    store: Store,
     stop: watch::Sender<bool>,
     parts: JoinSet<Result<()>>,
     word: PathBuf,
@@ -77,6 +82,11 @@ pub(crate) async fn run(args: ServeArgs) -> Result<()> {
     let agents = config.agents.len();
     let has_file = config.file.clone();
     let mut server = start(Start { data: data.clone(), config, listen, dry_run: args.dry_run }).await?;
+    tokio::select! {
+        () = runner_is_there(server.store.clone()) => {}
+        ended = server.ended() => return server.stop().await.and(ended),
+        () = signals.next() => return server.stop().await,
+    }
     let out = crate::output::Out::new(false);
     let dry = if args.dry_run { "  (dry run: nothing is started)" } else { "" };
     let names: Vec<&str> = server.runner.agents.keys().map(AgentId::as_str).collect();
@@ -214,7 +224,7 @@ pub(crate) async fn start(start: Start) -> Result<Server> {
         ran.map_err(|e| Failure::new(format!("the runner could not go on: {e}")))
     });
     let url = if config.server.public_url.is_some() { public_url } else { own_url };
-    Ok(Server { url, token: secrets.admin, runner, stop, parts, word, _lock: lock })
+    Ok(Server { url, token: secrets.admin, runner, store, stop, parts, word, _lock: lock })
 }
 
 impl Server {
@@ -248,6 +258,24 @@ impl Server {
             _ => {}
         }
         all
+    }
+}
+
+/// Returns when the runner has said which agents there are, or after a while: it may be looking for a long time.
+async fn runner_is_there(store: Store) {
+    let mut commits = store.subscribe();
+    let there = async {
+        loop {
+            if store.runners().await.is_ok_and(|all| all.iter().any(|r| r.online)) {
+                return;
+            }
+            if commits.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(RUNNER_WITHIN, there).await.is_err() {
+        tracing::info!("the runner is still looking at its agents");
     }
 }
 

@@ -30,7 +30,8 @@ fn add(board: &Board, agent: &str, title: &str, script: &str, more: &Value) -> S
     board.add(&body)
 }
 
-/// A command that leaves a line when it begins and one when it ends, and takes its time.
+/// A command that leaves a line when it begins and one when it ends, and takes its time. After 10 s OpenClaw would
+/// put it into the background and let its agent go on.
 fn slow(board: &Board, name: &str, seconds: u32) -> String {
     let mark = board.path(name);
     let mark = mark.display();
@@ -132,7 +133,7 @@ fn sleeping(seconds: u32) -> Vec<u32> {
 }
 
 fn killed_with_the_gateway_up(board: &Board) {
-    let id = add(board, "coder", "shot", &slow(board, "up", 25), &json!({ "max_attempts": 2 }));
+    let id = add(board, "coder", "shot", &slow(board, "up", 8), &json!({ "max_attempts": 2 }));
     wait_for("the command to run", || (marks(board, "up") == ["begin"]).then_some(()));
     kill(cli_of(board), 9);
     let task = board.until_outcome(&id, 1, "crashed");
@@ -146,7 +147,7 @@ fn killed_with_the_gateway_up(board: &Board) {
 }
 
 fn killed_with_the_gateway_down(board: &Board, claw: &Claw) {
-    let id = add(board, "coder", "shot in the dark", &slow(board, "down", 20), &json!({ "max_attempts": 2 }));
+    let id = add(board, "coder", "shot in the dark", &slow(board, "down", 8), &json!({ "max_attempts": 2 }));
     wait_for("the command to run", || (marks(board, "down") == ["begin"]).then_some(()));
     let cli = cli_of(board);
     kill(cli, 19);
@@ -163,7 +164,7 @@ fn killed_with_the_gateway_down(board: &Board, claw: &Claw) {
 }
 
 fn gateway_lost(board: &Board, claw: &Claw) {
-    let id = add(board, "coder", "lost Gateway", &slow(board, "lost", 15), &json!({ "max_attempts": 2 }));
+    let id = add(board, "coder", "lost Gateway", &slow(board, "lost", 8), &json!({ "max_attempts": 2 }));
     wait_for("the command to run", || (marks(board, "lost") == ["begin"]).then_some(()));
     claw.gateway("kill");
     let task = board.until_that(&id, "waiting for the Gateway", |t| waits_for(t, "gateway"));

@@ -199,6 +199,10 @@ impl Board {
             (request(self.port, "GET", "/readyz", &[], "").ok()?.0 == 200).then_some(())
         });
         self.serve = Some(child);
+        wait_for("its runner to be there", || {
+            let runners = self.get("/api/runners");
+            runners["items"].as_array()?.iter().any(|r| r["online"] == true).then_some(())
+        });
     }
 
     /// Ends `mozi serve` by this signal and waits for it.
