@@ -25,8 +25,8 @@ use tokio::sync::{oneshot, watch};
 
 pub use error::{OpenError, ReadError, SubmitError};
 pub use query::{
-    AttemptView, EventPage, Page, PromptMaterial, RunnerWork, TaskPage, TaskQuery, TaskSort, TaskView, Totals,
-    Upstream, Wanted,
+    AttemptView, EventPage, Page, PromptMaterial, RunnerWork, TaskPage, TaskQuery, TaskSort, TaskView,
+    Totals, Upstream, Wanted,
 };
 
 use crate::{reader::Readers, writer::Writer};

@@ -1,68 +1,45 @@
 //! Attempts at a task.
 
-use std::collections::BTreeMap;
-
 use http::StatusCode;
 use mozi_api::{
     Page,
     attempt::{Attempt, LogState},
     query::LogQuery,
 };
-use mozi_core::{AttemptNumber, TaskKey, Usage};
+use mozi_core::{AttemptNumber, TaskKey};
+use mozi_store::{AttemptView, Wanted};
 
-use super::logs;
+use super::{logs, tasks};
 use crate::{
     call::{Call, Outcome, json, text},
     error::ApiError,
     mask,
 };
 
-/// All attempts at a task, with what they cost.
-pub(super) async fn all(call: &Call, key: &TaskKey) -> Result<Vec<Attempt>, ApiError> {
-    let store = &call.board.store;
-    let attempts = store.attempts(key).await?;
-    let mut usage: BTreeMap<AttemptNumber, Vec<Usage>> = BTreeMap::new();
-    if !attempts.is_empty() {
-        for (number, row) in store.usage(key).await? {
-            usage.entry(number).or_default().push(row);
-        }
-    }
-    let mut shown = Vec::with_capacity(attempts.len());
-    for a in &attempts {
-        let rows = usage.get(&a.number).map(Vec::as_slice).unwrap_or_default();
-        shown.push(Attempt::new(a, rows, log_state(call, a).await?));
-    }
-    Ok(shown)
+pub(super) fn shown(view: &AttemptView) -> Attempt {
+    let log = if view.kept { LogState::Stored } else { LogState::Expired };
+    Attempt::new(&view.attempt, &view.usage, log)
 }
 
-/// A session that was cleaned up has taken its log with it.
-async fn log_state(call: &Call, attempt: &mozi_core::Attempt) -> Result<LogState, ApiError> {
-    let kept = attempt.is_open() || call.board.store.session(attempt.session_id).await?.is_some();
-    Ok(if kept { LogState::Stored } else { LogState::Expired })
+fn missing(key: &TaskKey, number: AttemptNumber) -> ApiError {
+    ApiError::not_found(format_args!("attempt {number} at task {}", key.task))
 }
 
 async fn load(call: &Call) -> Result<mozi_core::Attempt, ApiError> {
-    let key = call.task()?;
-    let number: AttemptNumber = call.path("n", "attempt")?;
-    let attempt = call.board.store.attempt(&key, number).await?;
-    attempt.ok_or_else(|| ApiError::not_found(format_args!("attempt {number} at task {}", key.task)))
+    let (key, number) = (call.task()?, call.path("n", "attempt")?);
+    call.board.store.attempt(&key, number).await?.ok_or_else(|| missing(&key, number))
 }
 
 pub(super) async fn list(call: Call) -> Outcome {
-    let key = call.task()?;
-    let attempts = all(&call, &key).await?;
-    if attempts.is_empty() && call.board.store.task(&key, call.board.clock.now()).await?.is_none() {
-        return Err(ApiError::not_found(format_args!("task {} in project {}", key.task, key.project)));
-    }
-    json(StatusCode::OK, &Page::whole(attempts))
+    let wanted = Wanted { attempts: true, ..Wanted::default() };
+    let page = tasks::page(&call, &call.task()?, wanted).await?;
+    json(StatusCode::OK, &Page::whole(page.attempts.iter().map(shown).collect()))
 }
 
 pub(super) async fn show(call: Call) -> Outcome {
-    let attempt = load(&call).await?;
-    let usage = call.board.store.usage(&attempt.key).await?;
-    let rows: Vec<Usage> = usage.into_iter().filter(|(n, _)| *n == attempt.number).map(|(_, u)| u).collect();
-    let state = log_state(&call, &attempt).await?;
-    json(StatusCode::OK, &Attempt::new(&attempt, &rows, state))
+    let (key, number) = (call.task()?, call.path("n", "attempt")?);
+    let view = call.board.store.attempt_view(&key, number).await?;
+    json(StatusCode::OK, &shown(&view.ok_or_else(|| missing(&key, number))?))
 }
 
 pub(super) async fn prompt(call: Call) -> Outcome {

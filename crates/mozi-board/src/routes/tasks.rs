@@ -10,7 +10,7 @@ use mozi_api::{
     task::{CreateTask, PatchTask, PromptPreview, PutDependency, Task},
 };
 use mozi_core::{Command, Identity, ProjectId, Reply, Role, Status, TaskId, TaskKey, Until, WaitingFor};
-use mozi_store::{TaskQuery, TaskSort, TaskView};
+use mozi_store::{TaskPage, TaskQuery, TaskSort, TaskView, Wanted};
 
 use super::{attempts, poll};
 use crate::{
@@ -66,6 +66,12 @@ fn missing(key: &TaskKey) -> ApiError {
     ApiError::not_found(format_args!("task {} in project {}", key.task, key.project))
 }
 
+/// A task and what hangs on it, as of one moment.
+pub(super) async fn page(call: &Call, key: &TaskKey, wanted: Wanted) -> Result<TaskPage, ApiError> {
+    let page = call.board.store.task_page(key, wanted, call.board.clock.now()).await?;
+    page.ok_or_else(|| missing(key))
+}
+
 async fn view(call: &Call, key: &TaskKey) -> Result<TaskView, ApiError> {
     call.board.store.task(key, call.board.clock.now()).await?.ok_or_else(|| missing(key))
 }
@@ -105,38 +111,19 @@ pub(super) async fn show(call: Call) -> Outcome {
         expand.attempts = false;
         expand.events = false;
     }
-    let view = view(&call, &key).await?;
-    let mut task = shown(&view);
-    let store = &call.board.store;
-    if expand.outputs {
-        task.outputs = Some(store.outputs(&key).await?.iter().map(Output::from).collect());
-    }
-    if expand.comments {
-        task.comments = Some(store.comments(&key).await?.iter().map(Comment::from).collect());
-    }
-    if expand.attempts {
-        task.attempts = Some(attempts::all(&call, &key).await?);
-    }
-    if expand.events {
-        task.events = Some(events(&call, &key).await?);
-    }
-    Ok(etag(json(StatusCode::OK, &task)?, view.task.version))
-}
-
-async fn events(call: &Call, key: &TaskKey) -> Result<Vec<Event>, ApiError> {
-    let mut events = Vec::new();
-    let mut after = 0;
-    while events.len() < EVENTS {
-        let page = call.board.store.task_events(key, after, mozi_store::PAGE_LIMIT).await?;
-        let Some(last) = page.last() else { break };
-        after = last.id;
-        let full = page.len() >= mozi_store::PAGE_LIMIT;
-        events.extend(page.iter().map(Event::from));
-        if !full {
-            break;
-        }
-    }
-    Ok(events)
+    let wanted = Wanted {
+        attempts: expand.attempts,
+        outputs: expand.outputs,
+        comments: expand.comments,
+        events: expand.events.then_some(EVENTS),
+    };
+    let page = page(&call, &key, wanted).await?;
+    let mut task = shown(&page.view);
+    task.outputs = expand.outputs.then(|| page.outputs.iter().map(Output::from).collect());
+    task.comments = expand.comments.then(|| page.comments.iter().map(Comment::from).collect());
+    task.attempts = expand.attempts.then(|| page.attempts.iter().map(attempts::shown).collect());
+    task.events = expand.events.then(|| page.events.iter().map(Event::from).collect());
+    Ok(etag(json(StatusCode::OK, &task)?, page.view.task.version))
 }
 
 pub(super) async fn edit(mut call: Call) -> Outcome {

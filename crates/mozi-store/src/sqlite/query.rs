@@ -142,7 +142,12 @@ impl<'a> Snapshot<'a> {
         )?)
     }
 
-    pub(in crate::sqlite) fn task_events(&self, key: &TaskKey, after: u64, limit: usize) -> Answer<Vec<Event>> {
+    pub(in crate::sqlite) fn task_events(
+        &self,
+        key: &TaskKey,
+        after: u64,
+        limit: usize,
+    ) -> Answer<Vec<Event>> {
         Ok(all(
             self.db,
             select!(

@@ -9,7 +9,7 @@ use std::{
 use mozi_core::TaskSpec;
 use mozi_store::{Options, Store};
 
-use crate::support::{after, board, comment, create, id, key, project};
+use crate::support::{after, board, comment, create, id, key, page, project};
 
 /// Where the child writes.
 const FOLDER: &str = "STORE_TEST_CRASH_FOLDER";

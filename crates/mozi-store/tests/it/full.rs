@@ -5,7 +5,7 @@ use std::{path::Path, process::Stdio};
 use mozi_core::TaskSpec;
 use mozi_store::{Options, Store, SubmitError};
 
-use crate::support::{after, board, comment, create, id, key, project};
+use crate::support::{after, board, comment, create, id, key, page, project};
 
 /// Where the child finds its small disk.
 const DISK: &str = "STORE_TEST_SMALL_DISK";

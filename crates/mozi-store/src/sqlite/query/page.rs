@@ -15,7 +15,12 @@ use crate::{
 };
 
 impl Snapshot<'_> {
-    pub(crate) fn task_page(&self, key: &TaskKey, wanted: Wanted, now: Timestamp) -> Answer<Option<TaskPage>> {
+    pub(crate) fn task_page(
+        &self,
+        key: &TaskKey,
+        wanted: Wanted,
+        now: Timestamp,
+    ) -> Answer<Option<TaskPage>> {
         let Some(view) = self.task_view(key, now)? else { return Ok(None) };
         Ok(Some(TaskPage {
             view,
@@ -32,10 +37,8 @@ impl Snapshot<'_> {
     fn attempt_views(&self, key: &TaskKey) -> Answer<Vec<AttemptView>> {
         let attempts = self.attempts(key)?;
         let mut usage: BTreeMap<AttemptNumber, Vec<Usage>> = BTreeMap::new();
-        if !attempts.is_empty() {
-            for (number, row) in self.usage(key)? {
-                usage.entry(number).or_default().push(row);
-            }
+        for (number, row) in self.usage(key)? {
+            usage.entry(number).or_default().push(row);
         }
         let view = |a: Attempt| -> Answer<AttemptView> {
             let usage = usage.remove(&a.number).unwrap_or_default();
@@ -46,7 +49,12 @@ impl Snapshot<'_> {
 
     pub(crate) fn attempt_view(&self, key: &TaskKey, number: AttemptNumber) -> Answer<Option<AttemptView>> {
         let Some(attempt) = self.attempt(key, number)? else { return Ok(None) };
-        let usage = all(
+        let usage = self.usage_of(key, number)?;
+        Ok(Some(AttemptView { kept: self.is_kept(&attempt)?, attempt, usage }))
+    }
+
+    pub(in crate::sqlite) fn usage_of(&self, key: &TaskKey, number: AttemptNumber) -> Answer<Vec<Usage>> {
+        Ok(all(
             self.db,
             select!(
                 rows::USAGE,
@@ -54,8 +62,7 @@ impl Snapshot<'_> {
             ),
             params![key.project.as_str(), key.task.as_str(), number],
             |row| rows::usage(row).map(|(_, usage)| usage),
-        )?;
-        Ok(Some(AttemptView { kept: self.is_kept(&attempt)?, attempt, usage }))
+        )?)
     }
 
     /// A session that was cleaned up has taken its log with it.

@@ -88,13 +88,10 @@ fn questions(db: &Connection) {
         s.tasks(&filtered, now).unwrap();
     }
     s.related(&key, &TaskKey::new(id("app"), id("2"))).unwrap();
-    s.attempts(&key).unwrap();
+    s.task_page(&key, crate::Wanted::all(10), now).unwrap();
+    s.usage_of(&key, 1).unwrap();
     s.attempt(&key, 1).unwrap();
-    s.usage(&key).unwrap();
-    s.outputs(&key).unwrap();
     s.output(&key, 1).unwrap();
-    s.comments(&key).unwrap();
-    s.task_events(&key, 0, 10).unwrap();
     s.events(Some(&app), 0, 10).unwrap();
     s.events(None, 0, 10).unwrap();
     s.all_events(0, 10).unwrap();

@@ -6,7 +6,7 @@ use mozi_core::{Command, Status, TaskSpec, waiting::WaitingFor};
 use mozi_store::{ReadError, TaskQuery, TaskSort};
 
 use crate::support::{
-    Disk, after, board, comment, create, hello, id, key, person, person_token, project, report,
+    Disk, after, board, comment, create, hello, id, key, page, person, person_token, project, report,
 };
 
 /// 30 tasks, some made at the same time: priorities 0 to 4, every third one cancelled, every fifth one for an agent.
@@ -144,7 +144,7 @@ fn ids_are_one_whatever_their_case() {
     let view = d.ask(d.store.task(&key("T7"), after(200))).unwrap().unwrap();
     assert_eq!(view.task.key.task.as_str(), "t7", "as its author wrote it");
     d.done(board(after(200), comment(key("T7"), "hello")));
-    assert_eq!(d.ask(d.store.comments(&key("t7"))).unwrap().len(), 1);
+    assert_eq!(d.ask(page(&d.store, &key("t7"))).comments.len(), 1);
     let again = d.answer(board(after(201), create("T7", TaskSpec::titled("another"))), None);
     assert!(again.is_err(), "{again:?}");
     let unnamed =

@@ -10,10 +10,11 @@ use mozi_core::{
     token::Holder,
     waiting::WaitingFor,
 };
+use mozi_store::Wanted;
 
 use crate::support::{
-    Disk, after, board, by, claim, comment, create, hash, hello, id, key, on_both, output, project, report,
-    session, task,
+    Disk, after, board, by, claim, comment, create, hash, hello, id, key, on_both, output, page, project,
+    report, session, task,
 };
 
 fn end(n: u8, exit_code: i32) -> Command {
@@ -104,7 +105,9 @@ fn everything_of_a_task_can_be_read() {
     assert_eq!(second.dependencies[0].status, Status::Done);
     assert_eq!(second.open.as_ref().unwrap().session_id, session(3));
     assert!(matches!(second.waiting_for[..], [WaitingFor::Attempt { number: 1, role: Role::Executor, .. }]));
-    let attempts = d.ask(s.attempts(&first)).unwrap();
+    let whole = d.ask(page(s, &first));
+    assert_eq!(whole.view, view);
+    let attempts: Vec<_> = whole.attempts.iter().map(|a| a.attempt.clone()).collect();
     assert_eq!(
         attempts.iter().map(|a| (a.number, a.role)).collect::<Vec<_>>(),
         [(1, Role::Executor), (2, Role::Reviewer)]
@@ -114,20 +117,22 @@ fn everything_of_a_task_can_be_read() {
     assert_eq!(attempts[0].workspace.as_deref(), Some("/w"));
     assert_eq!(d.ask(s.attempt(&first, 2)).unwrap().as_ref(), attempts.get(1));
     assert_eq!(d.ask(s.attempt(&first, 3)).unwrap(), None);
-    let usage = d.ask(s.usage(&first)).unwrap();
-    let models: Vec<_> = usage.iter().map(|(n, u)| (*n, u.model.as_deref().unwrap())).collect();
-    assert_eq!(models, [(1, "large"), (1, "small"), (2, "large"), (2, "small")]);
-    let outputs = d.ask(s.outputs(&first)).unwrap();
+    for one in &whole.attempts {
+        let models: Vec<_> = one.usage.iter().map(|u| u.model.as_deref().unwrap()).collect();
+        assert_eq!((models, one.kept), (vec!["large", "small"], true));
+        assert_eq!(d.ask(s.attempt_view(&first, one.attempt.number)).unwrap().as_ref(), Some(one));
+    }
+    assert_eq!(d.ask(s.attempt_view(&first, 3)).unwrap(), None);
+    let outputs = whole.outputs;
     assert_eq!(
         outputs.iter().map(|o| o.content.clone()).collect::<Vec<_>>(),
         [Content::Inline(Vec::new()), Content::Blob]
     );
-    let whole = d.ask(s.output(&first, 1)).unwrap().unwrap();
-    assert_eq!(whole.content, Content::Inline(b"fn main() {}".to_vec()));
+    let output = d.ask(s.output(&first, 1)).unwrap().unwrap();
+    assert_eq!(output.content, Content::Inline(b"fn main() {}".to_vec()));
     assert!(d.ask(s.blob_used(&outputs[1].sha256)).unwrap());
     assert!(!d.ask(s.blob_used(&outputs[0].sha256)).unwrap());
-    let comments = d.ask(s.comments(&first)).unwrap();
-    assert_eq!(comments.iter().map(|c| c.body.as_str()).collect::<Vec<_>>(), ["看起来不错"]);
+    assert_eq!(whole.comments.iter().map(|c| c.body.as_str()).collect::<Vec<_>>(), ["看起来不错"]);
     let material = d.ask(s.prompt_material(&key("2"))).unwrap().unwrap();
     assert_eq!(material.dependencies[0].outputs.len(), 2);
     assert_eq!(material.parent.unwrap().key, first);
@@ -152,9 +157,13 @@ fn events_are_told_in_order_and_without_gap() {
     assert_eq!(d.ask(s.project(&app)).unwrap().unwrap().last_event, last);
     let rest = d.ask(s.events(Some(&app), last - 3, 2)).unwrap();
     assert_eq!(rest.events.iter().map(|e| e.id).collect::<Vec<_>>(), [last - 2, last - 1]);
-    let of_task = d.ask(s.task_events(&key("1"), 0, 1000)).unwrap();
+    let of_task = d.ask(crate::support::page(s, &key("1"))).events;
     assert!(of_task.iter().all(|e| e.task == Some(id("1"))));
-    assert_eq!(d.ask(s.task_events(&key("1"), of_task[0].id, 1)).unwrap(), of_task[1..2]);
+    let wanted = Wanted { events: Some(2), ..Wanted::default() };
+    let little = d.ask(s.task_page(&key("1"), wanted, after(20))).unwrap().unwrap();
+    assert_eq!(little.events, of_task[..2]);
+    assert_eq!((little.attempts.len(), little.outputs.len(), little.comments.len()), (0, 0, 0));
+    assert_eq!(d.ask(s.task_page(&key("none"), wanted, after(20))).unwrap(), None);
     let all = d.ask(s.all_events(0, 10_000)).unwrap();
     assert_eq!(d.ask(s.last_seq()).unwrap(), all.last().unwrap().0);
     assert_eq!(d.ask(s.oldest_seq()).unwrap(), 1);
