@@ -311,16 +311,19 @@ pub fn waiting_for(
         },
         Status::Pending => claimability(task, project, dependencies, None, floor).waiting_for,
         Status::Review => match (open, review_of(task, project)) {
-            (Some(a), Review::Agent(_)) if a.role == Role::Reviewer && a.revoked_at.is_none() => {
-                vec![at_work(a)]
-            }
+            (Some(a), review) if a.role == Role::Reviewer && a.revoked_at.is_none() => match review {
+                Review::Agent(_) => vec![at_work(a)],
+                // It was said while a reviewer was at work that a person decides.
+                Review::Human | Review::None => vec![at_work(a), WaitingFor::Review],
+            },
             (_, Review::Agent(_)) if !task.state.reviewer_given_up => {
                 let waits = claimability(task, project, &[], None, floor).waiting_for;
                 // A person may be faster than any reviewer; say so beside what holds the reviewer up.
                 let waits = waits.into_iter().filter(|w| *w != WaitingFor::Review);
                 waits.chain([WaitingFor::Review]).collect()
             }
-            _ => vec![WaitingFor::Review],
+            // A person may decide before the executor has gone.
+            _ => open.map(ending).into_iter().chain([WaitingFor::Review]).collect(),
         },
     }
 }

@@ -26,9 +26,26 @@ fn a_task_that_is_ready_waits_for_nothing() {
     assert_eq!(w.waiting("t"), at_work);
     w.deliver(&c);
     w.report(&c, Status::Review);
+    let ending = WaitingFor::AttemptEnding { number: 1, held_up: None };
+    assert_eq!(w.waiting("t"), [ending, WaitingFor::Review], "it has said so and is still there");
+    w.end(&c, |_| ());
     assert_eq!(w.waiting("t"), [WaitingFor::Review]);
     w.decide("t", Status::Done);
     assert!(w.waiting("t").is_empty(), "it has ended");
+}
+
+#[test]
+fn a_reviewer_at_work_is_named_also_where_a_person_decides() {
+    let mut w = World::new();
+    w.set(SettingChange::Review(Review::Agent(agent("critic"))));
+    w.add("t");
+    w.finish("t");
+    let c = w.claim("t");
+    assert_eq!(w.waits("t"), ["attempt"]);
+    w.set(SettingChange::Review(Review::Human));
+    assert_eq!(w.waits("t"), ["attempt", "review"]);
+    w.end(&c, |_| ());
+    assert_eq!(w.waits("t"), ["review"]);
 }
 
 #[test]
