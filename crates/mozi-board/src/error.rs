@@ -87,8 +87,7 @@ impl ApiError {
             .with("limit_bytes", limit)
     }
     pub(crate) fn range_not_satisfiable(size: u64) -> Self {
-        Problem::new(416, "invalid_range", format!("the range is not within the {size} bytes there are"))
-            .into()
+        Self::of("invalid_range", format!("the range is not within the {size} bytes there are"))
     }
     pub(crate) fn media_type(detail: impl Into<String>) -> Self {
         Self::of("unsupported_media_type", detail)
@@ -97,7 +96,7 @@ impl ApiError {
         Self::of("method_not_allowed", format!("{method} is not for this path"))
     }
     pub(crate) fn timeout() -> Self {
-        Problem::new(408, "request_timeout", "the body did not arrive in time").into()
+        Self::of("request_timeout", "the body did not arrive in time")
     }
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
         Self::of("unavailable", detail)
