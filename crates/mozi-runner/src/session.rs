@@ -77,6 +77,12 @@ async fn live(shared: &Arc<Shared>, id: SessionId, begin: Begin, mut orders: Ord
             }
             follow(shared, &mut followed, orders, report).await
         }
+        // It did start, and somebody has taken its directory away: what runs is found by its marks and ended.
+        Begin::NeverStarted(open) if open.session.pid.is_some() => {
+            adopt(&mut followed, &open);
+            start::make_again(shared, id).await;
+            follow(shared, &mut followed, orders, report).await
+        }
         Begin::NeverStarted(open) => {
             adopt(&mut followed, &open);
             let rebooted = followed.boot_id.as_ref().is_some_and(|boot| *boot != shared.boot_id);

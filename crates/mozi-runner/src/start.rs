@@ -72,6 +72,17 @@ pub(crate) async fn never_started(
     }
 }
 
+/// Makes the directory of a session anew that was started and has lost it. Nobody holds its lock: whoever follows the
+/// session finds it dead, sweeps, and makes an end.
+pub(crate) async fn make_again(shared: &Shared, id: SessionId) {
+    let sessions = shared.config.sessions_dir();
+    let made = shared.blocking(move || SessionDir::create(&sessions, &id.to_string()).map(drop)).await;
+    // What is there already is as good; what cannot be made is seen by whoever follows.
+    if let Some(Err(error)) = made {
+        tracing::warn!("session {id}: could not {error}");
+    }
+}
+
 /// All that is written or handed over at a start.
 struct Ready {
     spec: Spec,
