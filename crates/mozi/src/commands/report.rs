@@ -80,7 +80,9 @@ impl Session {
             idempotency_key: key,
             body,
         };
-        let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+        // The runner looks for the fallback there, wherever below the agent may be.
+        let here = env::path("MOZI_WORKSPACE").or_else(|| std::env::current_dir().ok());
+        let here = here.unwrap_or_else(|| PathBuf::from("."));
         let id = self.id.as_deref().unwrap_or("none");
         let kept = Outbox::for_agent(self.outbox.as_deref(), &here, id);
         let outbox = kept.map_err(|e| Failure::new(format!("could not open the outbox: {e}")))?;
