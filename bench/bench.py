@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Speed, as ratios: Mozi and what it is held against, side by side in the same rounds.
 
-usage: scripts/bench [GROUP …]      groups: callbacks start tasks lives memory history paused sse restart (default: all)
+usage: scripts/bench [GROUP …]      groups: callbacks start tasks memory history paused sse (default: all)
 Prints one line per figure, then a table for docs/performance.md. Everything runs on 127.0.0.1 and ends by itself.
 """
 import json, os, re, shutil, signal, socket, sqlite3, statistics, subprocess, sys, tempfile, threading, time
@@ -179,8 +179,7 @@ def comment_env(m, task, token):
     with open(ids, "w") as f:
         f.write("\n".join([task] * 10_000))
     return {"LOAD_PATH": "/api/projects/default/tasks/{id}/comments", "LOAD_BODY": '{"author":"hold","body":"still at it"}',
-            "LOAD_AUTH": f"authorization: Bearer {token}", "LOAD_IDS": ids, "SSE_PATH": "/api/projects/default/events?after=0",
-            }
+            "LOAD_AUTH": f"authorization: Bearer {token}", "LOAD_IDS": ids}
 
 
 def callbacks():
@@ -205,13 +204,12 @@ def callbacks():
 def watchers(m, env):
     """Callbacks per second while 100 watch the events."""
     alone, watched = [], []
-    last = m.call("GET", "/api/projects/default")["last_event_id"]
     for _ in range(ROUNDS):
         alone.append(key(load(m.port, "status", 64, env), "acked_per_s"))
         stop, socks = threading.Event(), []
         for _ in range(100):
             s = socket.create_connection(("127.0.0.1", m.port))
-            s.sendall(f"GET /api/projects/default/events?after={last} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {m.token}\r\naccept: text/event-stream\r\n\r\n".encode())
+            s.sendall(f"GET /api/projects/default/events HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {m.token}\r\naccept: text/event-stream\r\n\r\n".encode())
             s.setblocking(False)
             socks.append(s)
         drain = subprocess.Popen([sys.executable, "-c", DRAIN, *[str(s.fileno()) for s in socks]], pass_fds=[s.fileno() for s in socks])
@@ -220,7 +218,6 @@ def watchers(m, env):
         drain.wait()
         for s in socks:
             s.close()
-        last = m.call("GET", "/api/projects/default")["last_event_id"]
     row("callbacks while 100 watch", watched, alone, "without watchers", 0.7, "/s", False)
 
 
@@ -539,9 +536,8 @@ def sse():
     env = comment_env(m, *m.hold())
     ours, theirs = [], []
     for _ in range(ROUNDS):
-        last = m.call("GET", "/api/projects/default")["last_event_id"]
-        watch = {**env, "SSE_PATH": f"/api/projects/default/events?after={last}",
-                 "LOAD_AUTH": env["LOAD_AUTH"] + "\r\naccept: text/event-stream"}
+        watch = {**env, "SSE_PATH": "/api/projects/default/events",
+                 "LOAD_AUTH": f"authorization: Bearer {m.token}\r\naccept: text/event-stream"}
         ours.append(key(run(YARD, "sse", str(m.port), "1000", "20", env=watch), "last_p50_us"))
         theirs.append(key(run(YARD, "sse", str(y.port), "1000", "20"), "last_p50_us"))
     row("an event at the last of 1,000 watchers, p50", ours, theirs, "thinnest server", 2, "µs", True)
