@@ -223,9 +223,8 @@ impl Driver {
                 Action::TakeUp { order, token } => {
                     self.begin(order.session_id.0, Begin::Ordered(order, token));
                 }
-                Action::Adopt(open) => self.begin(open.session.session_id.0, Begin::Adopted(open)),
-                Action::CloseNeverStarted(open) => {
-                    self.begin(open.session.session_id.0, Begin::NeverStarted(open));
+                Action::Adopt(open) | Action::CloseNeverStarted(open) => {
+                    self.begin(open.session.session_id.0, Begin::Adopted(open));
                 }
                 Action::EndUnclaimed(id) => self.begin(id, Begin::Unclaimed),
                 Action::Tell(id, tell) => {

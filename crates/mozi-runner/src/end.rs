@@ -1,12 +1,14 @@
 //! The end of a session: what waits in its outbox is delivered, its runtime confirms, the board is told.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mozi_api::attempt::Resources;
 use mozi_api::runner::{EndSession, EndTail, OpenSession, RunnerNotice};
 use mozi_core::command::Cause as EndCause;
-use mozi_core::{Reason, SessionId};
+use mozi_core::{AgentId, Reason, SessionId};
 use mozi_supervise::{Cause, Ended, ExitRecord, SessionDir, Spec, StopOrder, WrittenBy};
 use serde_json::{Map, Value, json};
 
@@ -26,6 +28,7 @@ const OUTBOX_TRIES: u32 = 5;
 pub(crate) async fn end(
     shared: &Arc<Shared>,
     id: SessionId,
+    agent: Option<&AgentId>,
     record: ExitRecord,
     orders: &mut Orders,
     report: &Report,
@@ -35,7 +38,8 @@ pub(crate) async fn end(
     if record.ended != Some(Ended::NotStarted) {
         report.tell_started(shared).await;
         deliver(shared, &dir, spec.as_ref()).await;
-        confirm(shared, &dir, spec.as_ref(), &record, orders, report).await;
+        let run = to_confirm(shared, &dir, agent, spec.as_ref(), &record);
+        confirm(run, orders, report).await;
     }
     let reading = spec.as_ref().map(|s| RuntimeData::read(&s.runtime_data)).unwrap_or_default();
     let built = shared.blocking(move || build(&dir, &reading, &record)).await;
@@ -145,23 +149,35 @@ fn about(spec: Option<&Spec>, mut notice: RunnerNotice) -> RunnerNotice {
     notice
 }
 
-/// Returns when the runtime has confirmed that nothing of the session goes on elsewhere, or a person has said so.
-async fn confirm(
+/// What the runtime has to confirm, and how its program is to be called; none = nothing.
+fn to_confirm(
     shared: &Shared,
     dir: &SessionDir,
+    agent: Option<&AgentId>,
     spec: Option<&Spec>,
     record: &ExitRecord,
-    orders: &mut Orders,
-    report: &Report,
-) {
-    let Some(spec) = spec else { return };
-    let data = RuntimeData::read(&spec.runtime_data);
-    let Some(run) = runtime::to_confirm(dir, &data, record) else { return };
-    let configured = spec.agent.parse().ok().and_then(|id| shared.config.agents.get(&id));
+) -> Option<(runtime::openclaw::Run, BTreeMap<OsString, OsString>)> {
+    let named = spec.and_then(|spec| spec.agent.parse().ok());
+    let configured = named.as_ref().or(agent).and_then(|id| shared.config.agents.get(id));
+    let run = match spec {
+        Some(spec) => runtime::to_confirm(dir, &RuntimeData::read(&spec.runtime_data), record)?,
+        // Its directory was removed: the configuration knows where it may go on.
+        None => runtime::to_confirm_without_spec(&shared.config, configured?, dir)?,
+    };
     let env = match configured {
         Some(agent) => runtime::environment(&shared.config, agent),
         None => shared.config.base_env.iter().cloned().collect(),
     };
+    Some((run, env))
+}
+
+/// Returns when the runtime has confirmed that nothing of the session goes on elsewhere, or a person has said so.
+async fn confirm(
+    run: Option<(runtime::openclaw::Run, BTreeMap<OsString, OsString>)>,
+    orders: &mut Orders,
+    report: &Report,
+) {
+    let Some((run, env)) = run else { return };
     let mut backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(1));
     while orders.forced().is_none() {
         match runtime::openclaw::confirm_stopped(&run, &env).await {

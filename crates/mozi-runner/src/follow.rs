@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mozi_supervise::{
     Answer, ExitRecord, LeftBehind, LockAttempt, Message, Phase, Probe, Reconciled, SessionDir, Status,
-    StopOrder, abandon_dead, kill_stuck_supervisor, reconcile_dead,
+    StopOrder, abandon_dead, kill_stuck_supervisor, reconcile_dead, reconcile_missing, reconcile_unheard,
 };
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -38,6 +38,8 @@ pub(crate) struct Followed {
     pub(crate) boot_id: Option<String>,
     /// The process namespace in which it was claimed.
     pub(crate) pid_namespace: Option<String>,
+    /// The board knows that its agent ran.
+    pub(crate) ran: bool,
     /// The time after a verdict.
     pub(crate) grace: Duration,
 }
@@ -183,17 +185,9 @@ async fn look(
             }
             None
         }
-        Ok(Probe::Dead) => make_an_end(shared, session, orders, report).await,
-        // Somebody has removed it under us: then it must not be started from it any more, and it is swept.
-        Ok(Probe::Missing) => {
-            let why = Some("its session directory was removed".to_owned());
-            let id = session.dir.session_id().parse().ok()?;
-            let cause = mozi_supervise::Cause::SupervisorLost;
-            match crate::start::never_started(shared, id, cause, why).await {
-                Ok(crate::start::Started::Not(record)) => Some(*record),
-                _ => None,
-            }
-        }
+        Ok(Probe::Dead) => make_an_end(shared, session, orders, report, false).await,
+        // It was never made, or somebody has removed it, perhaps under a living supervisor.
+        Ok(Probe::Missing) => make_an_end(shared, session, orders, report, true).await,
         Err(error) => {
             report.held_up(Holding::Other, format!("could not {error}"));
             None
@@ -211,20 +205,35 @@ async fn make_an_end(
     session: &Followed,
     orders: &mut Orders,
     report: &Report,
+    missing: bool,
 ) -> Option<ExitRecord> {
     let boot = session.boot_id.clone();
     let same_boot = boot.as_ref().is_none_or(|boot| *boot == shared.boot_id);
-    let elsewhere = session.pid_namespace.as_ref().is_some_and(|ns| *ns != shared.pid_namespace);
-    let dir = session.dir.clone();
+    let elsewhere = same_boot && session.pid_namespace.as_ref().is_some_and(|ns| *ns != shared.pid_namespace);
+    let ran = session.ran || report.has_started();
+    let (dir, root) = (session.dir.clone(), shared.config.sessions_dir());
     let made = shared
-        .blocking(move || match dir.try_lock() {
-            // A status would say so, too; where there is none, the claim does.
-            Ok(LockAttempt::Locked(_)) if same_boot && elsewhere && dir.read_status().is_none() => {
-                Some(Ok(Reconciled::OtherNamespace))
+        .blocking(move || {
+            if missing {
+                if elsewhere && ran {
+                    return Some(Ok(Reconciled::OtherNamespace));
+                }
+                return match reconcile_missing(&root, &dir.session_id(), boot.as_deref(), ran) {
+                    // Somebody has made it since: it is looked at again.
+                    Err(mozi_supervise::Error::Exists { .. }) => None,
+                    made => Some(made),
+                };
             }
-            Ok(LockAttempt::Locked(lock)) => Some(reconcile_dead(&dir, lock, boot.as_deref())),
-            Ok(LockAttempt::Held) => None,
-            Err(error) => Some(Err(error)),
+            match dir.try_lock() {
+                // A status would say so, too; where there is none, the claim does.
+                Ok(LockAttempt::Locked(_)) if elsewhere && dir.read_status().is_none() => {
+                    Some(Ok(Reconciled::OtherNamespace))
+                }
+                Ok(LockAttempt::Locked(lock)) if ran => Some(reconcile_dead(&dir, lock, boot.as_deref())),
+                Ok(LockAttempt::Locked(lock)) => Some(reconcile_unheard(&dir, lock, boot.as_deref())),
+                Ok(LockAttempt::Held) => None,
+                Err(error) => Some(Err(error)),
+            }
         })
         .await??;
     made_an_end(shared, session, orders, report, made).await

@@ -50,7 +50,7 @@ pub enum Verdict {
     Leave,
     /// Follow it to its end, whatever is left of that, and tell the board.
     Adopt,
-    /// Make it true that it was never started, then say so.
+    /// It was never started, or its directory was removed: make it true that nothing of it lives, then say so.
     CloseNeverStarted,
     /// The board does not know it as open: stop it, sweep it, tell nobody.
     EndUnclaimed,

@@ -57,6 +57,11 @@ impl Report {
         });
     }
 
+    /// Whether it is known that its agent runs or has run.
+    pub(crate) fn has_started(&self) -> bool {
+        self.wanted.lock().is_ok_and(|wanted| wanted.started.is_some())
+    }
+
     /// Its agent has ended, the rest is being ended.
     pub(crate) fn ending(&self) {
         self.note(SessionNote { note: NoteKind::Ending.into(), by: None, detail: None });

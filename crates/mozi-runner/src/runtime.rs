@@ -101,6 +101,20 @@ pub(crate) fn to_confirm(dir: &SessionDir, data: &RuntimeData, record: &ExitReco
     (started && openclaw::must_confirm(dir, record)).then(|| run.clone())
 }
 
+/// The same for a session of which only the agent is known, and that its processes may have run.
+pub(crate) fn to_confirm_without_spec(
+    config: &RunnerConfig,
+    agent: &AgentConfig,
+    dir: &SessionDir,
+) -> Option<openclaw::Run> {
+    match &agent.runtime {
+        RuntimeConfig::Openclaw { openclaw_agent, program } => {
+            Some(openclaw::Run::of(&config.config_dir, openclaw_agent, program, &dir.session_id()))
+        }
+        RuntimeConfig::Command { .. } | RuntimeConfig::DryRun => None,
+    }
+}
+
 /// What stands in the way of starting an agent, in words; none = nothing that is known.
 pub(crate) async fn obstacle(
     config: &RunnerConfig,

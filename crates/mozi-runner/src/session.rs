@@ -22,10 +22,8 @@ pub(crate) enum Begin {
     Claimed(Box<Assignment>, Secret),
     /// It was asked for by name.
     Ordered(Box<StartOrder>, Secret),
-    /// It is open at the board, and there is something of it.
+    /// It is open at the board, and there is something of it or not.
     Adopted(Box<OpenSession>),
-    /// It is open at the board, and there is nothing of it.
-    NeverStarted(Box<OpenSession>),
     /// There is something of it, and the board does not know it as open.
     Unclaimed,
 }
@@ -43,9 +41,20 @@ async fn live(shared: &Arc<Shared>, id: SessionId, begin: Begin, mut orders: Ord
     let orders = &mut orders;
     // Held to the end: nobody else works in a project's own folder meanwhile.
     let mut _place: Option<OwnedMutexGuard<()>> = None;
-    let mut followed =
-        Followed { dir: shared.dir(id), boot_id: None, pid_namespace: None, grace: Duration::from_secs(30) };
+    let mut followed = Followed {
+        dir: shared.dir(id),
+        boot_id: None,
+        pid_namespace: None,
+        ran: false,
+        grace: Duration::from_secs(30),
+    };
     let mut tell = true;
+    let agent = match &begin {
+        Begin::Claimed(assignment, _) => Some(assignment.agent.0.clone()),
+        Begin::Ordered(order, _) => Some(order.agent.0.clone()),
+        Begin::Adopted(open) => Some(open.session.agent.0.clone()),
+        Begin::Unclaimed => None,
+    };
     let record = match begin {
         Begin::Claimed(assignment, token) => {
             let project = assignment.project_id.as_ref().map(|p| p.0.clone());
@@ -77,18 +86,6 @@ async fn live(shared: &Arc<Shared>, id: SessionId, begin: Begin, mut orders: Ord
             }
             follow(shared, &mut followed, orders, report).await
         }
-        // It did start, and somebody has taken its directory away: what runs is found by its marks and ended.
-        Begin::NeverStarted(open) if open.session.pid.is_some() => {
-            adopt(&mut followed, &open);
-            start::make_again(shared, id).await;
-            follow(shared, &mut followed, orders, report).await
-        }
-        Begin::NeverStarted(open) => {
-            adopt(&mut followed, &open);
-            let rebooted = followed.boot_id.as_ref().is_some_and(|boot| *boot != shared.boot_id);
-            let cause = if rebooted { Cause::Reboot } else { Cause::SupervisorLost };
-            never_started(shared, id, cause, None, &mut followed, orders, report).await
-        }
         Begin::Unclaimed => {
             tell = false;
             orders.stop_now("the board does not know this session as open");
@@ -96,11 +93,12 @@ async fn live(shared: &Arc<Shared>, id: SessionId, begin: Begin, mut orders: Ord
         }
     };
     if tell {
-        end::end(shared, id, record, orders, report).await;
+        end::end(shared, id, agent.as_ref(), record, orders, report).await;
     }
 }
 
 fn adopt(followed: &mut Followed, open: &OpenSession) {
+    followed.ran = open.session.pid.is_some() || open.session.status == "running";
     if let Some(attempt) = &open.attempt {
         followed.boot_id.clone_from(&attempt.boot_id);
         followed.pid_namespace.clone_from(&attempt.pid_namespace);

@@ -50,7 +50,7 @@ pub(crate) async fn start(
     made.unwrap_or_else(|| Err("start the session: the runner is going away".to_owned()))
 }
 
-/// Makes it true that a session was never started.
+/// Makes it true that a session was never started: for the one that would have started it.
 ///
 /// # Errors
 /// Why it could not be made true, in words.
@@ -69,17 +69,6 @@ pub(crate) async fn never_started(
         Some(Err(Error::Exists { .. })) => Ok(Started::Exists),
         Some(Err(error)) => Err(error.to_string()),
         None => Err("close the session: the runner is going away".to_owned()),
-    }
-}
-
-/// Makes the directory of a session anew that was started and has lost it. Nobody holds its lock: whoever follows the
-/// session finds it dead, sweeps, and makes an end.
-pub(crate) async fn make_again(shared: &Shared, id: SessionId) {
-    let sessions = shared.config.sessions_dir();
-    let made = shared.blocking(move || SessionDir::create(&sessions, &id.to_string()).map(drop)).await;
-    // What is there already is as good; what cannot be made is seen by whoever follows.
-    if let Some(Err(error)) = made {
-        tracing::warn!("session {id}: could not {error}");
     }
 }
 

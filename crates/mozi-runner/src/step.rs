@@ -94,7 +94,7 @@ pub enum Action {
     },
     /// Follow a session to its end and tell the board.
     Adopt(Box<OpenSession>),
-    /// Make it true that a session was never started, and tell the board.
+    /// Make an end of a session without a directory, which was never started or is to be swept; tell the board.
     CloseNeverStarted(Box<OpenSession>),
     /// End and sweep a session that the board does not know as open.
     EndUnclaimed(SessionId),

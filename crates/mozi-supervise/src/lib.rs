@@ -7,7 +7,8 @@
 //! The directory alone decides. (1) The lock is never free between spawn and death: the runner makes and locks it
 //! ([`SessionDir::create`]) and hands the open file to the supervisor ([`spawn_supervisor`]). (2) Whoever holds the
 //! lock and finds no `exit.json` may do one thing: a supervisor may start the agent, once; anybody else must make an
-//! end ([`reconcile_dead`]). (3) "Never started" is made true before it is said ([`close_never_started`]).
+//! end ([`reconcile_dead`]). (3) "Never started" is made true before it is said ([`close_never_started`] by whoever
+//! would have started it, [`reconcile_missing`] by anybody else).
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -46,7 +47,9 @@ pub use exit_record::{
 };
 pub use lock::{Lock, LockAttempt};
 pub use proc::{boot_id, pid_namespace, process_start_time};
-pub use reconcile::{Reconciled, abandon_dead, kill_stuck_supervisor, reconcile_dead};
+pub use reconcile::{
+    Reconciled, abandon_dead, kill_stuck_supervisor, reconcile_dead, reconcile_missing, reconcile_unheard,
+};
 pub use session_dir::{Probe, SessionDir, close_never_started, write_not_started};
 pub use spawn::spawn_supervisor;
 pub use spec::{DEFAULT_LOG_LIMIT, LogOverflow, SPEC_VERSION, Spec, StdinSource};
@@ -90,6 +93,10 @@ pub fn run(dir: &Path) -> ExitCode {
 /// Writes `exit.json`, however long it takes; then the socket has nothing more to say.
 fn close(place: &Place, record: &ExitRecord, mut wait: impl FnMut(String, Instant)) {
     while let Err(error) = place.write_exit(record) {
+        // Everything is dead, and whoever makes an end of a session without a directory finds that out.
+        if place.is_gone() {
+            return;
+        }
         wait(format!("could not {error}"), Instant::now() + TRY_AGAIN);
     }
     // It is missing if the session was not started.

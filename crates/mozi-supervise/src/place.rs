@@ -70,6 +70,12 @@ impl Place {
         }
     }
 
+    /// Whether the session directory has been removed under us: no file can be made in it any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        let no_file = exit_file().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        no_file && matches!(self.lock.is_file_at(Path::new(name::LOCK)), Ok(false))
+    }
+
     /// Sets room for `exit.json` aside, so that a full disk cannot keep a session from ending.
     pub(crate) fn reserve_exit() -> io::Result<()> {
         match sys::reserve(&exit_file()?, EXIT_BYTES) {

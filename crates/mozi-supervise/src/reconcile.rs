@@ -1,9 +1,11 @@
 //! Making an end of sessions whose supervisor is gone, or no longer moves.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::durable::sync_dir;
 use crate::error::Error;
-use crate::exit_record::{Cause, ExitRecord, StopOrder};
+use crate::exit_record::{Cause, ExitRecord, StopOrder, WrittenBy};
 use crate::lock::{Lock, LockAttempt};
 use crate::proc;
 use crate::session_dir::{Probe, SessionDir};
@@ -33,9 +35,43 @@ pub enum Reconciled {
 /// # Errors
 /// [`Error::ForeignLock`], or what the system refuses.
 pub fn reconcile_dead(dir: &SessionDir, lock: Lock, started_in: Option<&str>) -> Result<Reconciled, Error> {
-    let reconciled = reconcile(dir, &lock, started_in, Cause::SupervisorLost);
+    let reconciled = reconcile(dir, &lock, started_in, Cause::SupervisorLost, true);
     drop(lock);
     reconciled
+}
+
+/// As [`reconcile_dead`], for a session of which nobody has heard that its agent ran. If its supervisor has never got
+/// to write a status either, and nothing bears its marks, then nothing ran, and the record says so.
+///
+/// # Errors
+/// As [`reconcile_dead`].
+pub fn reconcile_unheard(
+    dir: &SessionDir,
+    lock: Lock,
+    started_in: Option<&str>,
+) -> Result<Reconciled, Error> {
+    let reconciled = reconcile(dir, &lock, started_in, Cause::SupervisorLost, false);
+    drop(lock);
+    reconciled
+}
+
+/// Makes an end of a session without a directory: it was never made, or somebody has removed it, perhaps under a living
+/// supervisor. Makes the directory, so that nobody can start the session any more, then goes on as
+/// [`reconcile_dead`] where the agent is known to have run (`ran`), else as [`reconcile_unheard`].
+///
+/// # Errors
+/// [`Error::Exists`] if there is a directory: look at it with [`SessionDir::probe`]; otherwise what the system refuses.
+pub fn reconcile_missing(
+    root: &Path,
+    session_id: &str,
+    started_in: Option<&str>,
+    ran: bool,
+) -> Result<Reconciled, Error> {
+    let (dir, lock) = SessionDir::create(root, session_id)?;
+    let reconciled = reconcile(&dir, &lock, started_in, Cause::SupervisorLost, ran)?;
+    drop(lock);
+    sync_dir(root)?;
+    Ok(reconciled)
 }
 
 fn reconcile(
@@ -43,6 +79,7 @@ fn reconcile(
     lock: &Lock,
     started_in: Option<&str>,
     cause: Cause,
+    ran: bool,
 ) -> Result<Reconciled, Error> {
     match dir.check_open(lock) {
         Err(Error::Ended { .. }) => {
@@ -69,6 +106,11 @@ fn reconcile(
         let mut record = ExitRecord::reconciled(status.as_ref(), cause);
         if let Err(left) = sweep(&Marks::of(dir, status.as_ref()), &mut record) {
             return Ok(Reconciled::StillAlive(left));
+        }
+        // A supervisor writes its first status, and makes the logs, before there is an agent.
+        let traces = [dir.status_path(), dir.stdout_path(), dir.stderr_path()];
+        if !ran && record.killed_count == 0 && traces.iter().all(|path| path.symlink_metadata().is_err()) {
+            record = ExitRecord::not_started(cause, None, WrittenBy::Reconcile);
         }
         record.ended_at = crate::clock::wall_now();
         record
@@ -134,7 +176,7 @@ pub fn kill_stuck_supervisor(dir: &SessionDir, patience: Duration) -> Result<Rec
             return Ok(Reconciled::Ended(record));
         }
         match dir.try_lock()? {
-            LockAttempt::Locked(lock) => return reconcile(dir, &lock, None, Cause::SupervisorStuck),
+            LockAttempt::Locked(lock) => return reconcile(dir, &lock, None, Cause::SupervisorStuck, true),
             LockAttempt::Held => sys::pause(Duration::from_millis(10)),
         }
     }

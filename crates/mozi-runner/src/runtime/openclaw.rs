@@ -37,6 +37,15 @@ pub(crate) struct Run {
     pub(crate) key: String,
 }
 
+impl Run {
+    /// The run of a session.
+    pub(super) fn of(config_dir: &Path, agent: &str, program: &Path, session_id: &str) -> Self {
+        let program = program_path(config_dir, &program.to_string_lossy());
+        // A key of this class is not resumed by the Gateway itself after its restart.
+        Self { program, key: format!("agent:{agent}:subagent:mozi-{session_id}") }
+    }
+}
+
 pub(super) fn prepare(
     config_dir: &Path,
     agent: &str,
@@ -49,9 +58,7 @@ pub(super) fn prepare(
             session.prompt_bytes
         ));
     }
-    let program = program_path(config_dir, &program.to_string_lossy());
-    // A key of this class is not resumed by the Gateway itself after its restart.
-    let key = format!("agent:{agent}:subagent:mozi-{}", session.id);
+    let Run { program, key } = Run::of(config_dir, agent, program, &session.id.to_string());
     let timeout = session.timeout_ms.map_or(0, |ms| ms.div_ceil(1000).saturating_add(TIMEOUT_MARGIN_S));
     let args = [
         "agent",

@@ -196,7 +196,48 @@ async fn a_crash_between_directory_and_supervisor_is_made_an_end_of() {
     drop(lock);
     p.board.with(|s| s.open.insert(id, open_session(id, &task("coder"), true)));
     let runner = p.run();
+    // No supervisor has ever written a status, and nothing bears the session's marks: nothing ran.
+    assert_eq!(p.board.end_of(id).await.cause.0, Cause::NeverStarted);
+    assert!(p.dir(id).read_exit().is_some());
+    runner.stop().await;
+}
+
+#[tokio::test]
+async fn a_directory_that_was_removed_while_nobody_was_there_ends_the_agent_first() {
+    for heard in [true, false] {
+        let mut p = Place::new(if heard { "removed_heard" } else { "removed_unheard" });
+        p.agent("coder", "setsid env -i /bin/sleep 602 & while :; do sleep 1; done");
+        p.board.put(task("coder"));
+        let runner = p.run();
+        let (id, pid) = p.board.running().await;
+        wait_until(Duration::from_secs(10), "its child", async || p.census.processes().len() >= 3).await;
+        let supervisor = u32::try_from(p.dir(id).read_status().unwrap().supervisor.pid).unwrap();
+        runner.kill().await;
+        std::fs::remove_dir_all(p.dir(id).path()).unwrap();
+        p.board.with(|s| s.open.get_mut(&id).unwrap().session.pid = heard.then_some(pid));
+        let runner = p.run();
+        assert_eq!(p.board.end_of(id).await.cause.0, Cause::SupervisorLost, "heard: {heard}");
+        assert!(!alive(pid) && !alive(supervisor));
+        p.census.wait_for_none(Duration::from_secs(5));
+        let record = p.dir(id).read_exit().unwrap();
+        assert!(record.by == WrittenBy::Reconcile && record.killed_count >= 2, "{record:?}");
+        runner.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_is_removed_under_a_living_session_keeps_it_neither_from_working_nor_from_ending() {
+    let mut p = Place::new("removed_under");
+    let go = p.file("go");
+    p.agent("coder", &format!("until [ -e {} ]; do sleep 0.05; done", go.display()));
+    p.board.put(task("coder"));
+    let runner = p.run();
+    let (id, pid) = p.board.running().await;
+    std::fs::remove_dir_all(p.dir(id).path()).unwrap();
+    assert!(alive(pid));
+    std::fs::write(&go, "").unwrap();
     assert_eq!(p.board.end_of(id).await.cause.0, Cause::SupervisorLost);
+    p.census.wait_for_none(Duration::from_secs(5));
     assert!(p.dir(id).read_exit().is_some());
     runner.stop().await;
 }

@@ -155,6 +155,34 @@ fn a_directory_whose_starter_died_early_can_be_closed() {
 }
 
 #[test]
+fn what_nobody_has_heard_of_and_has_left_no_trace_was_never_started() {
+    let sessions = Sessions::new();
+    let not_started = (Some(Ended::NotStarted), Cause::SupervisorLost, WrittenBy::Reconcile);
+    let lost = (None, Cause::SupervisorLost, WrittenBy::Reconcile);
+    let of = |reconciled| {
+        let record = ended(reconciled);
+        (record.ended, record.cause, record.by)
+    };
+    for (ran, expected) in [(false, not_started), (true, lost)] {
+        let id = Sessions::new_id();
+        assert_eq!(of(reconcile_missing(sessions.root(), &id, None, ran).unwrap()), expected);
+        assert!(matches!(SessionDir::create(sessions.root(), &id), Err(Error::Exists { .. })));
+        assert!(matches!(reconcile_missing(sessions.root(), &id, None, ran), Err(Error::Exists { .. })));
+    }
+    let id = Sessions::new_id();
+    let rebooted = ended(reconcile_missing(sessions.root(), &id, Some("another boot"), true).unwrap());
+    assert_eq!((rebooted.ended, rebooted.cause), (None, Cause::Reboot));
+    // A trace of a supervisor, readable or not, is one.
+    for trace in ["status.json", "stdout.log", "stderr.log"] {
+        let (dir, lock) = SessionDir::create(sessions.root(), &Sessions::new_id()).unwrap();
+        fs::write(dir.path().join(trace), "").unwrap();
+        assert_eq!(of(reconcile_unheard(&dir, lock, None).unwrap()), lost, "{trace}");
+    }
+    let (dir, lock) = SessionDir::create(sessions.root(), &Sessions::new_id()).unwrap();
+    assert_eq!(of(reconcile_unheard(&dir, lock, None).unwrap()), not_started);
+}
+
+#[test]
 fn nothing_final_is_written_with_a_foreign_lock_or_twice() {
     let sessions = Sessions::new();
     let (one, lock_of_one) = SessionDir::create(sessions.root(), &Sessions::new_id()).unwrap();
