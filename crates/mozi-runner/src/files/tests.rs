@@ -1,3 +1,5 @@
+//! Logs and outputs as files: what is opened, and what is not.
+
 use std::os::unix::fs::symlink;
 
 use mozi_supervise::{SPEC_VERSION, Spec, StdinSource};

@@ -1,3 +1,5 @@
+//! What the runner does next, step by step.
+
 use mozi_api::session::Session;
 use mozi_api::wire::{Text, Time};
 use mozi_core::attempt::Role;

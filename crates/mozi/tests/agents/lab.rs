@@ -33,17 +33,6 @@ impl Claw {
     pub(crate) fn gateway(&self, verb: &str) {
         run(&[verb, self.root.path().to_str().unwrap()]);
     }
-
-    /// `openclaw ARGS` by hand; its standard output.
-    pub(crate) fn openclaw(&self, args: &[&str]) -> String {
-        let out = command("openclaw")
-            .envs(self.env.iter().cloned())
-            .args(args)
-            .stderr(Stdio::null())
-            .output()
-            .unwrap();
-        String::from_utf8(out.stdout).unwrap()
-    }
 }
 
 impl Drop for Claw {

@@ -250,6 +250,8 @@ fn the_repository_speaks_of_the_project_alone() {
             {
                 continue;
             }
+            // A link of the kernel's, no folder of somebody's machine.
+            let text = text.replace("/proc/self/root/", "");
             for word in words {
                 assert!(!text.contains(word), "{} speaks of {word}", path.display());
             }
