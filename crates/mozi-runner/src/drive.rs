@@ -10,7 +10,7 @@ use mozi_api::runner::{Hello, HelloAgent, KnownOrder, Offer, Poll as PollBody, R
 use mozi_api::{Client, ClientError};
 use mozi_core::{AgentId, SessionId};
 use mozi_supervise::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
@@ -27,6 +27,8 @@ use crate::{hooks, look, runtime, workspace};
 const WORDS: usize = 32;
 /// So often it is looked whether agents can be started.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// So long after it broke a part of the runner is taken up anew.
+const PART_PAUSE: Duration = Duration::from_secs(1);
 /// So long a shutdown waits for starts that are under way.
 const STARTS_WITHIN: Duration = Duration::from_secs(10);
 /// So long a shutdown waits for the goodbye.
@@ -91,8 +93,11 @@ struct Driver {
     of: HashMap<Id, For>,
     words: HashMap<SessionId, mpsc::Sender<Word>>,
     poll: Option<AbortHandle>,
-    /// What goes on beside: probing, reaping, hooks.
+    /// What goes on beside.
     beside: JoinSet<()>,
+    parts: HashMap<Id, Part>,
+    reaper: Arc<Mutex<Reaper>>,
+    tell: mpsc::Sender<Beside>,
     found: mpsc::Receiver<Beside>,
     leaving: bool,
 }
@@ -106,6 +111,14 @@ enum For {
     Look,
 }
 
+/// What goes on beside for as long as the runner is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Reaping,
+    Probing,
+    Hooks,
+}
+
 /// News from what goes on beside.
 pub(crate) enum Beside {
     /// What stands in the way of agents.
@@ -117,13 +130,8 @@ pub(crate) enum Beside {
 impl Driver {
     fn new(shared: Arc<Shared>, runner: Runner, children: mpsc::Receiver<Child>) -> Self {
         let (tell, found) = mpsc::channel(256);
-        let mut beside = JoinSet::new();
-        beside.spawn(reap(children));
-        beside.spawn(keep_probing(Arc::clone(&shared), tell.clone()));
-        if hooks::are_wanted(&shared.config) {
-            beside.spawn(hooks::run(Arc::clone(&shared), tell));
-        }
-        Self {
+        let wants_hooks = hooks::are_wanted(&shared.config);
+        let mut driver = Self {
             shared,
             runner,
             began: Instant::now(),
@@ -131,9 +139,47 @@ impl Driver {
             of: HashMap::new(),
             words: HashMap::new(),
             poll: None,
-            beside,
+            beside: JoinSet::new(),
+            parts: HashMap::new(),
+            reaper: Arc::new(Mutex::new(Reaper { incoming: children, children: Vec::new() })),
+            tell,
             found,
             leaving: false,
+        };
+        driver.keep_up(Part::Reaping, Duration::ZERO);
+        driver.keep_up(Part::Probing, Duration::ZERO);
+        if wants_hooks {
+            driver.keep_up(Part::Hooks, Duration::ZERO);
+        }
+        driver
+    }
+
+    fn keep_up(&mut self, part: Part, pause: Duration) {
+        let (shared, tell, reaper) = (Arc::clone(&self.shared), self.tell.clone(), Arc::clone(&self.reaper));
+        let handle = self.beside.spawn(async move {
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+            match part {
+                Part::Reaping => reaper.lock().await.reap().await,
+                Part::Probing => keep_probing(shared, tell).await,
+                Part::Hooks => hooks::run(shared, tell).await,
+            }
+        });
+        self.parts.insert(handle.id(), part);
+    }
+
+    /// A part that broke is taken up anew; one that has come to its end has nothing more to do.
+    fn part_ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let (id, error) = match ended {
+            Ok((id, ())) => (id, None),
+            Err(error) => (error.id(), Some(error)),
+        };
+        if let Some(part) = self.parts.remove(&id)
+            && let Some(error) = error
+        {
+            tracing::error!("a part of the runner broke, it is taken up anew ({part:?}): {error}");
+            self.keep_up(part, PART_PAUSE);
         }
     }
 
@@ -153,10 +199,8 @@ impl Driver {
                         None
                     }
                 },
-                Some(broken) = self.beside.join_next() => {
-                    if let Err(error) = broken {
-                        tracing::error!("a part of the runner broke: {error}");
-                    }
+                Some(ended) = self.beside.join_next_with_id() => {
+                    self.part_ended(ended);
                     None
                 }
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
@@ -384,21 +428,27 @@ async fn keep_probing(shared: Arc<Shared>, tell: mpsc::Sender<Beside>) {
 }
 
 /// Takes leave of supervisors that have ended, so that no zombie stays.
-async fn reap(mut incoming: mpsc::Receiver<Child>) {
-    let Ok(mut signals) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::child()) else {
-        tracing::error!("could not watch for ended supervisors");
-        return;
-    };
-    let mut children: Vec<Child> = Vec::new();
-    loop {
-        tokio::select! {
-            child = incoming.recv() => match child {
-                Some(child) => children.push(child),
-                None => return,
-            },
-            _ = signals.recv() => {}
+struct Reaper {
+    incoming: mpsc::Receiver<Child>,
+    children: Vec<Child>,
+}
+
+impl Reaper {
+    async fn reap(&mut self) {
+        let Ok(mut signals) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::child()) else {
+            tracing::error!("could not watch for ended supervisors");
+            return;
+        };
+        loop {
+            self.children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+            tokio::select! {
+                child = self.incoming.recv() => match child {
+                    Some(child) => self.children.push(child),
+                    None => return,
+                },
+                _ = signals.recv() => {}
+            }
         }
-        children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     }
 }
 
