@@ -88,3 +88,55 @@ pub(super) fn last_resort(m: &PromptMaterial, context: &Context) -> Page {
     );
     Page { text, operating }
 }
+
+#[cfg(test)]
+mod tests {
+    use mozi_core::{
+        Actor, Project, Settings, Status, Task, TaskKey, TaskSpec, TaskState, Timestamp, VerdictMode,
+    };
+
+    use super::*;
+    use crate::prompt::{Callback, PromptOptions, marks};
+
+    #[test]
+    fn without_any_template_a_task_can_still_be_done() {
+        let now = Timestamp::from_micros(0);
+        let spec = TaskSpec { description: Some("```\nfence".into()), ..TaskSpec::titled("a `b`") };
+        let task = Task {
+            key: TaskKey::new("app".parse().unwrap(), "7".parse().unwrap()),
+            spec,
+            state: TaskState::new(Status::Claimed, None, None, 0, 0),
+            created_by: Actor::board(),
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        };
+        let project = Project::new("app".parse().unwrap(), None, Settings::default(), now);
+        let m = PromptMaterial {
+            task,
+            project,
+            dependencies: Vec::new(),
+            parent: None,
+            attempts: Vec::new(),
+            outputs: Vec::new(),
+            comments: Vec::new(),
+            remarks: Vec::new(),
+        };
+        let options = PromptOptions {
+            role: Role::Executor,
+            agent: &"coder".parse().unwrap(),
+            attempt_number: 1,
+            callback: Callback::Header,
+            verdict_mode: VerdictMode::Report,
+            nonce: "0",
+            prompts_dir: None,
+            message: None,
+        };
+        let page = last_resort(&m, &Context::new(&m, &options, &marks("0")));
+        assert!(page.text.contains("`` a `b` ``\n\n````text\n```\nfence\n````"), "{}", page.text);
+        assert!(page.text.contains("Bearer @@token-0@@"));
+        for word in ["working", "review", "failed", "\"type\": \"document\""] {
+            assert!(page.operating.contains(word), "nothing of {word}");
+        }
+    }
+}
