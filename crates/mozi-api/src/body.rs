@@ -63,7 +63,7 @@ impl From<Invalid> for Problem {
 /// # Errors
 /// When it is not JSON, or JSON that is not a `T`.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BadBody> {
-    let text = utf8(bytes)?;
+    let text = object(bytes)?;
     let value = serde_json::from_str(text).map_err(|e| explain::<T>(text, &e))?;
     no_nul(text)?;
     Ok(value)
@@ -82,7 +82,7 @@ pub fn parse_or_default<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<T
 /// # Errors
 /// When it is not JSON, or a known field is wrong.
 pub fn parse_lenient<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Vec<String>), BadBody> {
-    let text = utf8(bytes)?;
+    let text = object(bytes)?;
     let mut warnings = Vec::new();
     let mut json = serde_json::Deserializer::from_str(text);
     let read = serde_ignored::deserialize(&mut json, |path| {
@@ -94,6 +94,21 @@ pub fn parse_lenient<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Vec<String
     let value = read.and_then(|v| json.end().map(|()| v)).map_err(|e| explain::<T>(text, &e))?;
     no_nul(text)?;
     Ok((value, warnings))
+}
+
+/// Serde would take a list in place of an object, its items in the order in which we happen to write the fields.
+fn object(bytes: &[u8]) -> Result<&str, BadBody> {
+    let text = utf8(bytes)?;
+    if text.trim_ascii_start().starts_with('{') {
+        return Ok(text);
+    }
+    let value: Value = serde_json::from_str(text).map_err(|e| BadBody::NotJson(e.to_string()))?;
+    let got = match &value {
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+        other => crate::wire::shortened(&other.to_string()),
+    };
+    Err(Invalid::new("body", format!("must be an object, not {got}")).into())
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, BadBody> {

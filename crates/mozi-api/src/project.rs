@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::wire::{
     AgentId, Dispatch, Language, OnNoVerdict, ProjectId, RequireOutput, RetryOrBlock, Review, Span, Time,
-    given,
+    given, object_of,
 };
 
 /// Asks for a new project.
@@ -21,7 +21,7 @@ pub struct CreateProject {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Settings other than the defaults.
-    #[serde(default, skip_serializing_if = "SettingsPatch::is_empty")]
+    #[serde(default, deserialize_with = "object_of", skip_serializing_if = "SettingsPatch::is_empty")]
     pub settings: SettingsPatch,
 }
 
@@ -45,7 +45,7 @@ pub struct PatchProject {
     #[schema(value_type = Option<String>)]
     pub name: Option<Option<String>>,
     /// Settings to change.
-    #[serde(default, skip_serializing_if = "SettingsPatch::is_empty")]
+    #[serde(default, deserialize_with = "object_of", skip_serializing_if = "SettingsPatch::is_empty")]
     pub settings: SettingsPatch,
     /// An archived project is not claimed from and takes no new tasks.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
