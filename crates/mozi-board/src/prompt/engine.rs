@@ -129,7 +129,8 @@ pub(super) fn builtin(
     })
 }
 
-/// Writes the page and gives its block `operating`, if it has one.
+/// Writes the page and gives the part of it that stands behind a bootstrap's text, if it has such a part: what
+/// whoever started it wants it told, and how to report.
 fn render(
     env: &Environment<'_>,
     name: &str,
@@ -137,10 +138,18 @@ fn render(
     out: &mut impl io::Write,
 ) -> Result<Option<String>, Error> {
     let mut page = env.get_template(name)?.render_captured_to(Serde(context), out)?;
-    page.with_state_mut(|state| match state.render_block("operating") {
-        Ok(block) => Ok(Some(block)),
-        Err(e) if e.kind() == ErrorKind::UnknownBlock => Ok(None),
-        Err(e) => Err(e),
+    page.with_state_mut(|state| {
+        let mut block = |name| match state.render_block(name) {
+            Ok(block) => Ok(Some(block)),
+            Err(e) if e.kind() == ErrorKind::UnknownBlock => Ok(None),
+            Err(e) => Err(e),
+        };
+        let message = block("message")?.unwrap_or_default();
+        let Some(operating) = block("operating")? else { return Ok(None) };
+        Ok(Some(match message.trim() {
+            "" => operating,
+            message => format!("{message}\n\n{operating}"),
+        }))
     })
 }
 

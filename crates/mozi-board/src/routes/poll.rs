@@ -20,7 +20,7 @@ use crate::{
     call::{Call, Outcome, json},
     clock::new_secret,
     error::ApiError,
-    prompt::{self, Callback, PromptMaterial, PromptNotice, PromptOptions, Rendered, Upstream},
+    prompt::{self, Callback, PromptMaterial, PromptNotice, PromptOptions, Rendered},
     task::until,
 };
 
@@ -179,7 +179,7 @@ pub(super) async fn assignment(
     let agent = board.store.agent(&session.agent).await?;
     let rendered = render(
         board,
-        &material_of(material),
+        &material,
         &Wanted {
             role: attempt.role,
             agent: &session.agent,
@@ -246,7 +246,7 @@ pub(super) struct Preview {
 
 pub(super) async fn preview(
     board: &Arc<Board>,
-    material: mozi_store::PromptMaterial,
+    material: PromptMaterial,
     role: Role,
     agent: Option<AgentId>,
 ) -> Result<Preview, ApiError> {
@@ -265,25 +265,10 @@ pub(super) async fn preview(
         Role::Reviewer => VerdictMode::Report,
     };
     let wanted = Wanted { role, agent: &id, number, known: known.as_ref(), mode, message: None };
-    let rendered = render(board, &material_of(material), &wanted)?;
+    let rendered = render(board, &material, &wanted)?;
     Ok(Preview {
         text: prompt::preview(&rendered.parts, &board.config.agent_url),
         bootstrap: rendered.parts.bootstrap.map(|b| b.name),
         notices: rendered.notices.into_iter().map(|n| n.text).collect(),
     })
-}
-
-fn material_of(m: mozi_store::PromptMaterial) -> PromptMaterial {
-    let upstream =
-        |u: mozi_store::Upstream| Upstream { dependency: u.dependency, task: u.task, outputs: u.outputs };
-    PromptMaterial {
-        task: m.task,
-        project: m.project,
-        dependencies: m.dependencies.into_iter().map(upstream).collect(),
-        parent: m.parent,
-        attempts: m.attempts,
-        outputs: m.outputs,
-        comments: m.comments,
-        remarks: m.remarks,
-    }
 }

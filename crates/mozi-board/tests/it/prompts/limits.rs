@@ -50,13 +50,13 @@ fn long_comments_and_logs_are_cut() {
     let mut m = board::claimed();
     m.comments = vec![board::comment(1, 1, "lin", &"z".repeat(100_000))];
     let mut a = board::attempt(1, Role::Executor, "coder", Some(Outcome::Crashed));
-    let lines: String = (0..4_000).map(|i| format!("line {i}\n")).collect();
+    let lines = (0..4_000).map(|i| format!("line {i}")).collect::<Vec<_>>().join("\n");
     a.tail = Some(Tail { stdout: lines.clone(), stderr: lines, ..Tail::default() });
     a.metadata = serde_json::json!({"error": "e".repeat(9_000)});
     m.attempts = vec![a];
     let page = text(m, 2);
     assert!(page.contains("(91808 more bytes: read the whole task)"), "{page}");
-    assert!(page.contains("line 3999\n") && !page.contains("line 3900\n"));
+    assert!(page.contains("line 3999\n```") && !page.contains("line 3900\n"));
     assert!(page.matches('e').count() < 4_000);
     assert!(page.len() < 30_000, "{} bytes", page.len());
 }

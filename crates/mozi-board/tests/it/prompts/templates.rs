@@ -78,6 +78,18 @@ fn behind_a_bootstrap_stands_how_to_report() {
 }
 
 #[test]
+fn what_was_said_at_the_start_is_not_lost_behind_a_bootstrap() {
+    let mut m = board::claimed();
+    m.project.settings.bootstrap = Some("mine".into());
+    let message = Some("Only week 40.");
+    let r = rendered(m, For { message, ..For::executor(1, Callback::Env, Language::En) });
+    let part = r.parts.bootstrap.unwrap();
+    let begin = "Whoever started you adds:\n\n```text\nOnly week 40.\n```\n\n## How to report\n";
+    assert!(part.operating_text.starts_with(begin), "{}", part.operating_text);
+    assert_eq!(part.input["message"], "Only week 40.");
+}
+
+#[test]
 fn a_bootstrap_is_told_everything() {
     let mut m = board::sent_back();
     m.project.settings.bootstrap = Some("mine".into());
