@@ -81,8 +81,8 @@ macro_rules! text_id {
         }
         impl Ord for $name {
             fn cmp(&self, other: &Self) -> Ordering {
-                let fold = |s: &str| s.bytes().map(|b| b.to_ascii_lowercase()).collect::<Vec<_>>();
-                fold(&self.0).cmp(&fold(&other.0))
+                let fold = |b: u8| b.to_ascii_lowercase();
+                self.0.bytes().map(fold).cmp(other.0.bytes().map(fold))
             }
         }
     };

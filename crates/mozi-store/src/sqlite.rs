@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod apply;
+mod kept;
 mod load;
 mod migrate;
 mod query;
@@ -82,6 +83,9 @@ pub(crate) struct Sqlite {
     woken_at: u32,
     /// So many pages are too many.
     restart_at: u32,
+    kept: kept::Kept,
+    /// Changes when another connection has written.
+    version: i64,
 }
 
 impl Sqlite {
@@ -90,7 +94,16 @@ impl Sqlite {
         let checkpointer = Checkpointer::start(writing(path).map_err(sql)?, path)?;
         let pages = Arc::new(AtomicU32::new(0));
         let (path, restart_at) = (path.to_owned(), RESTART_PAGES);
-        let mut this = Self { connection, path, checkpointer, pages, woken_at: 0, restart_at };
+        let mut this = Self {
+            connection,
+            path,
+            checkpointer,
+            pages,
+            woken_at: 0,
+            restart_at,
+            kept: kept::Kept::default(),
+            version: 0,
+        };
         this.watch_log().map_err(sql)?;
         Ok(this)
     }
@@ -137,8 +150,17 @@ impl Sqlite {
 
 impl Backend for Sqlite {
     fn begin(&mut self) -> Result<(), Fault> {
-        self.roll_back();
-        self.run("BEGIN IMMEDIATE")
+        if self.in_transaction() {
+            self.roll_back();
+        }
+        self.run("BEGIN IMMEDIATE")?;
+        let version =
+            self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        if version != self.version {
+            self.kept.forget_all();
+            self.version = version;
+        }
+        Ok(())
     }
     fn savepoint(&mut self) -> Result<(), Fault> {
         self.run("SAVEPOINT command")
@@ -147,10 +169,12 @@ impl Backend for Sqlite {
         self.run("RELEASE command")
     }
     fn roll_back_to(&mut self) -> Result<(), Fault> {
+        self.kept.forget_all();
         self.run("ROLLBACK TO command")?;
         self.release()
     }
     fn roll_back(&mut self) {
+        self.kept.forget_all();
         if self.in_transaction()
             && let Err(fault) = self.run("ROLLBACK")
         {
@@ -159,6 +183,7 @@ impl Backend for Sqlite {
     }
     fn commit(&mut self) -> Result<(), CommitFault> {
         self.run("COMMIT").map_err(|fault| {
+            self.kept.forget_all();
             // No room for the pages: the mark that makes them count is written last, so it is not there, and the
             // database has undone the rest. Anything else may have struck after that mark.
             if fault.full { CommitFault::Nothing(fault) } else { CommitFault::Unknown(fault) }
@@ -168,14 +193,15 @@ impl Backend for Sqlite {
         !self.connection.is_autocommit()
     }
     fn reopen(&mut self) -> Result<(), Fault> {
+        self.kept.forget_all();
         self.connection = writing(&self.path)?;
         Ok(self.watch_log()?)
     }
     fn load(&mut self, needs: &Needs) -> Result<State, Fault> {
-        Ok(load::load(&self.connection, needs)?)
+        Ok(load::load(&self.connection, &mut self.kept, needs)?)
     }
     fn apply(&mut self, change: &Change) -> Result<(), Fault> {
-        Ok(apply::apply(&self.connection, change)?)
+        Ok(apply::apply(&self.connection, &mut self.kept, change)?)
     }
     fn recall(&mut self, key: &IdempotencyKey, now: Timestamp) -> Result<Recalled, Fault> {
         Ok(replay::recall(&self.connection, key, now)?)

@@ -7,17 +7,37 @@ use mozi_core::{
 use rusqlite::{Connection, Params, params};
 use serde_json::Value;
 
-use super::rows::{Sql, int, millis};
+use super::{
+    kept::Kept,
+    rows::{Sql, int, millis},
+};
 
 mod attempt;
 mod task;
 
-pub(super) fn apply(db: &Connection, change: &Change) -> Sql<()> {
+/// Writes a change. Where it fails, whoever undoes the rest of its command also forgets what is kept.
+pub(super) fn apply(db: &Connection, kept: &mut Kept, change: &Change) -> Sql<()> {
+    write(db, kept, change)?;
+    kept.follow(change);
+    Ok(())
+}
+
+fn write(db: &Connection, kept: &Kept, change: &Change) -> Sql<()> {
     match change {
         Change::InsertProject(p) => insert_project(db, p),
         Change::UpdateProject(p) => update_project(db, p),
         Change::CountProject { id, next_task, last_event, counts } => {
-            count_project(db, id.as_str(), *next_task, *last_event, *counts)
+            let was = kept.project(id);
+            // Most commands only write an event: its number alone touches no index.
+            if was.is_some_and(|p| p.next_task == *next_task && p.counts == *counts) {
+                change_one(
+                    db,
+                    "UPDATE projects SET last_event = ?2 WHERE project_id = ?1",
+                    params![id.as_str(), int(*last_event)],
+                )
+            } else {
+                count_project(db, id.as_str(), *next_task, *last_event, *counts)
+            }
         }
         Change::InsertTask { task, fingerprint } => task::insert_task(db, task, fingerprint),
         Change::UpdateTaskSpec(task) => task::update_task_spec(db, task),

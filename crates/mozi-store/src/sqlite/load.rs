@@ -10,6 +10,7 @@ use mozi_core::{
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use super::{
+    kept::Kept,
     queue,
     rows::{self, Columns, Sql, bad, int},
 };
@@ -166,11 +167,9 @@ pub(super) fn identity(known: &Known) -> Identity {
 }
 
 /// Loads what is needed, and what hangs on it.
-pub(super) fn load(db: &Connection, needs: &Needs) -> Sql<State> {
-    let mut l = Loader { db, state: State::default() };
-    l.state.stream_last = db
-        .prepare_cached("SELECT stream_last FROM meta")?
-        .query_row([], |row| row.get::<_, i64>(0).map(|n| u64::try_from(n).unwrap_or(0)))?;
+pub(super) fn load(db: &Connection, kept: &mut Kept, needs: &Needs) -> Sql<State> {
+    let mut l = Loader { db, kept, state: State::default() };
+    l.stream_last()?;
     l.identify(needs)?;
     for id in &needs.projects {
         l.project(id)?;
@@ -215,13 +214,29 @@ pub(super) fn load(db: &Connection, needs: &Needs) -> Sql<State> {
 
 struct Loader<'a> {
     db: &'a Connection,
+    kept: &'a mut Kept,
     state: State,
 }
 
 impl Loader<'_> {
+    fn stream_last(&mut self) -> Sql<()> {
+        self.state.stream_last = match self.kept.stream_last() {
+            Some(last) => last,
+            None => self
+                .db
+                .prepare_cached("SELECT stream_last FROM meta")?
+                .query_row([], |row| row.get::<_, i64>(0).map(|n| u64::try_from(n).unwrap_or(0)))?,
+        };
+        self.kept.keep_stream_last(self.state.stream_last);
+        Ok(())
+    }
+
     fn identify(&mut self, needs: &Needs) -> Sql<()> {
         let Some(hash) = needs.credential else { return Ok(()) };
-        let known = credential(self.db, hash, needs.now)?;
+        let known = match self.kept.attempt_of(&hash) {
+            Some(attempt) => Known::Attempt(Box::new(attempt.clone())),
+            None => credential(self.db, hash, needs.now)?,
+        };
         self.state.identity = identity(&known);
         match known {
             Known::Unknown => {}
@@ -236,6 +251,7 @@ impl Loader<'_> {
             }
             Known::Attempt(a) => {
                 let key = a.key.clone();
+                self.kept.keep_attempt(&a);
                 self.attempt(*a);
                 if needs.identity_task {
                     self.task(&key)?;
@@ -246,31 +262,37 @@ impl Loader<'_> {
     }
 
     fn project(&mut self, id: &ProjectId) -> Sql<()> {
-        if !self.state.projects.contains_key(id)
-            && let Some(p) = project(self.db, id)?
-        {
-            self.state.projects.insert(p.id.clone(), p);
+        if self.state.projects.contains_key(id) {
+            return Ok(());
         }
+        let found = if let Some(p) = self.kept.project(id) {
+            Some(p.clone())
+        } else {
+            let read = project(self.db, id)?;
+            read.inspect(|p| self.kept.keep_project(p))
+        };
+        self.state.projects.extend(found.map(|p| (p.id.clone(), p)));
         Ok(())
     }
 
     /// A task with its project and its open attempt.
     fn task(&mut self, key: &TaskKey) -> Sql<()> {
-        if !self.state.tasks.contains_key(key)
-            && let Some(t) = task(self.db, key)?
-        {
-            self.keep(t)?;
+        if self.state.tasks.contains_key(key) {
+            return Ok(());
         }
-        Ok(())
+        let found = if let Some(t) = self.kept.task(key) {
+            Some(t.clone())
+        } else {
+            let read = task(self.db, key)?;
+            read.inspect(|t| self.kept.keep_task(t))
+        };
+        found.map_or(Ok(()), |t| self.keep(t))
     }
 
     fn keep(&mut self, task: Task) -> Sql<()> {
         self.project(&task.key.project)?;
-        if let Some(open) = task.state.open
-            && !self.has_attempt(&task.key, open.number)
-            && let Some(a) = attempt(self.db, &task.key, open.number)?
-        {
-            self.state.attempts.push(a);
+        if let Some(open) = task.state.open {
+            self.attempt_at(&task.key, open.number)?;
         }
         self.state.tasks.insert(task.key.clone(), task);
         Ok(())
@@ -278,6 +300,20 @@ impl Loader<'_> {
 
     fn has_attempt(&self, key: &TaskKey, number: AttemptNumber) -> bool {
         self.state.attempts.iter().any(|a| a.number == number && a.key == *key)
+    }
+
+    fn attempt_at(&mut self, key: &TaskKey, number: AttemptNumber) -> Sql<()> {
+        if self.has_attempt(key, number) {
+            return Ok(());
+        }
+        let found = if let Some(a) = self.kept.attempt(&(key.clone(), number)) {
+            Some(a.clone())
+        } else {
+            let read = attempt(self.db, key, number)?;
+            read.inspect(|a| self.kept.keep_attempt(a))
+        };
+        self.state.attempts.extend(found);
+        Ok(())
     }
 
     fn attempt(&mut self, a: Attempt) {
@@ -308,11 +344,7 @@ impl Loader<'_> {
         let Some(session) = session(self.db, id)? else { return Ok(()) };
         self.agent(&session.agent)?;
         if let Some((key, number)) = &session.attempt {
-            if !self.has_attempt(key, *number)
-                && let Some(a) = attempt(self.db, key, *number)?
-            {
-                self.state.attempts.push(a);
-            }
+            self.attempt_at(key, *number)?;
             self.task(key)?;
             if dependents {
                 self.dependents(key)?;

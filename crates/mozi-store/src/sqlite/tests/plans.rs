@@ -21,7 +21,7 @@ use rusqlite::{
 use super::{Pair, Step, World, commands::id, dump::hash};
 use crate::{
     TaskQuery, TaskSort,
-    sqlite::{Snapshot, apply::apply, load::load, query, replay},
+    sqlite::{Snapshot, apply::apply, kept::Kept, load::load, query, replay},
 };
 
 /// Every statement that is run, as it is written.
@@ -58,10 +58,13 @@ fn statements() -> (Pair, Vec<String>) {
 }
 
 fn run(db: &Connection, model: &mut MemoryBoard, request: &Request) {
-    let Ok(decision) = mozi_core::decide(load(db, &request.needs()).unwrap(), request) else { return };
+    let Ok(decision) = mozi_core::decide(load(db, &mut Kept::default(), &request.needs()).unwrap(), request)
+    else {
+        return;
+    };
     for change in &decision.changes {
         model.apply(change).unwrap();
-        apply(db, change).unwrap();
+        apply(db, &mut Kept::default(), change).unwrap();
     }
 }
 
@@ -185,7 +188,12 @@ fn flood(db: &Connection, first: u32, n: u32, agent: &str, from: Option<Timestam
             updated_at: now,
             version: 1,
         };
-        apply(db, &Change::InsertTask { task: Box::new(task), fingerprint: String::new() }).unwrap();
+        apply(
+            db,
+            &mut Kept::default(),
+            &Change::InsertTask { task: Box::new(task), fingerprint: String::new() },
+        )
+        .unwrap();
     }
 }
 
@@ -212,9 +220,9 @@ fn steps_of_claim(db: &mut Connection, agent: &str, now: Timestamp) -> (usize, i
     let request = Request { credential: Credential::Board, via: None, now, seed: 0, command };
     db.trace_v2(TraceEventCodes::SQLITE_TRACE_PROFILE, Some(note)).unwrap();
     let sum = || counters.lock().unwrap().values().sum::<i64>();
-    load(db, &request.needs()).unwrap();
+    load(db, &mut Kept::default(), &request.needs()).unwrap();
     let first = sum();
-    let state = load(db, &request.needs()).unwrap();
+    let state = load(db, &mut Kept::default(), &request.needs()).unwrap();
     let steps = sum() - first;
     db.trace_v2(TraceEventCodes::empty(), None::<fn(TraceEvent<'_>)>).unwrap();
     (state.ready.len(), steps)
