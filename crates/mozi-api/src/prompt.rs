@@ -27,6 +27,9 @@ impl WorkspaceState {
     }
 }
 
+/// The name among [`PromptParts::states`] of the sentence that names the project's own folder, as `{path}`.
+pub const SOURCE: &str = "source";
+
 /// What stands for the marks.
 #[derive(Debug, Clone, Copy)]
 pub struct PromptValues<'a> {
@@ -44,6 +47,8 @@ pub struct PromptValues<'a> {
     pub session_id: &'a str,
     /// What is in the folder.
     pub state: WorkspaceState,
+    /// The project's own folder on this machine, if it has one and the work is done in another.
+    pub source: Option<&'a str>,
 }
 
 impl PromptParts {
@@ -55,6 +60,13 @@ impl PromptParts {
     /// What follows the text of a bootstrap command, filled in; none where the project has no such command.
     pub fn operating_filled(&self, values: &PromptValues<'_>) -> Option<String> {
         self.bootstrap.as_ref().map(|b| self.fill(&b.operating_text, values))
+    }
+
+    /// What is in the folder, and where the project's own is.
+    fn state_words(&self, values: &PromptValues<'_>) -> String {
+        let state = self.states.get(values.state.as_str());
+        let source = values.source.and_then(|path| Some(self.states.get(SOURCE)?.replace("{path}", path)));
+        [state.cloned(), source].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
     /// A mark in single quotes stands in a shell command: its value is quoted for the shell.
@@ -93,7 +105,10 @@ mod tests {
         PromptParts {
             text: "in @@workspace@@: cd '@@workspace@@' && x '@@token@@'. @@workspace_state@@".into(),
             marks: MarkKind::ALL.iter().copied().map(mark).collect(),
-            states: BTreeMap::from([("kept".to_owned(), "It is kept.".to_owned())]),
+            states: BTreeMap::from([
+                ("kept".to_owned(), "It is kept.".to_owned()),
+                ("source".to_owned(), "See {path}.".to_owned()),
+            ]),
             bootstrap: Some(BootstrapParts {
                 name: "b".into(),
                 input: serde_json::Value::Null,
@@ -110,6 +125,7 @@ mod tests {
         url: "http://127.0.0.1:1",
         session_id: "s",
         state: WorkspaceState::Kept,
+        source: None,
     };
 
     #[test]
@@ -122,6 +138,12 @@ mod tests {
             parts().operating_filled(&VALUES).as_deref(),
             Some("at http://127.0.0.1:1 as s, '/m' in '/o'")
         );
+    }
+
+    #[test]
+    fn the_projects_own_folder_is_named() {
+        let values = PromptValues { source: Some("/src/app"), ..VALUES };
+        assert!(parts().filled(&values).ends_with("It is kept. See /src/app."));
     }
 
     #[test]

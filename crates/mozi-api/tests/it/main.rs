@@ -17,4 +17,6 @@ mod shapes;
 #[cfg(test)]
 mod sse;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod wire;
