@@ -398,7 +398,7 @@ fn open_regular(path: &Path) -> io::Result<File> {
 }
 
 fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(4096);
     open_regular(path)?.take(RECORD_LIMIT).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
