@@ -82,8 +82,7 @@ impl ClientError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } => true,
-            Self::Problem(p) => matches!(p.status, 429 | 503 | 507) || p.status == 500,
-            // A proxy whose board is away.
+            Self::Problem(p) => matches!(p.status, 408 | 429 | 500 | 503 | 507),
             Self::Protocol { .. } | Self::Unusable(_) => false,
         }
     }
@@ -237,7 +236,16 @@ impl Client {
                 .strange(format!("it sends elsewhere, to {to:?}; name that address if it is the board"));
         }
         let text: String = String::from_utf8_lossy(body).chars().take(200).collect();
-        self.strange(format!("status {status}: {}", text.trim()))
+        let said = format!("status {status}: {}", text.trim());
+        // A proxy speaks for a board that is away: to whoever asks, nobody is there.
+        if matches!(status.as_u16(), 502..=504) {
+            return ClientError::Unreachable {
+                address: self.address(),
+                not_sent: false,
+                source: said.into(),
+            };
+        }
+        self.strange(said)
     }
 
     /// Asks and reads a JSON answer.

@@ -77,6 +77,9 @@ async fn a_refusal_is_a_problem_and_everything_else_is_named() {
             "/api/projects/e" => {
                 Answer::Close("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"half".into())
             }
+            "/api/projects/h" => {
+                Answer::Keep("HTTP/1.1 418 I'm a teapot\r\ncontent-length: 3\r\n\r\ntea".into())
+            }
             "/api/projects/f" => Answer::Close(String::new()),
             _ => Answer::Hang,
         }
@@ -95,8 +98,13 @@ async fn a_refusal_is_a_problem_and_everything_else_is_named() {
     );
     let proxy = ask("c").await;
     assert!(
-        matches!(&proxy, ClientError::Protocol { why, .. } if why.contains("502") && why.contains("nginx"))
+        matches!(&proxy, ClientError::Unreachable { not_sent: false, .. }) && proxy.is_passing(),
+        "{proxy}"
     );
+    assert!(proxy.to_string().contains("502") && proxy.to_string().contains("nginx"), "{proxy}");
+    let stranger = ask("h").await;
+    assert!(matches!(&stranger, ClientError::Protocol { why, .. } if why.contains("418")), "{stranger}");
+    assert!(!stranger.is_passing());
     let other = ask("d").await;
     assert!(matches!(&other, ClientError::Protocol { why, .. } if why.contains("missing field")), "{other}");
     assert!(matches!(ask("e").await, ClientError::Unreachable { not_sent: false, .. }));
