@@ -345,7 +345,7 @@ def tasks():
         ours.append(many(m, "true", n))
         lives.append(many(m, "life", n))
         spawn.append(key(run(YARD, "spawn", "supervised", "2", "600"), "per_s"))
-        old.append(key(run(sys.executable, f"{HERE}/replaced_spawner.py", str(n), "8", "wal-full", "held"), "per_s"))
+        old.append(key(run(sys.executable, f"{HERE}/replaced_spawner.py", str(n), "8", "wal-full", "held"), "tasks_per_s"))
         if shutil.which("tsp"):
             spooler.append(queue_rate("tsp", n))
         if shutil.which("pueue"):
