@@ -72,6 +72,7 @@ impl PromptParts {
     /// A mark in single quotes stands in a shell command: its value is quoted for the shell.
     fn fill(&self, text: &str, values: &PromptValues<'_>) -> String {
         let mut text = text.to_owned();
+        let state = self.state_words(values);
         for (name, mark) in self.marks.iter().filter(|(_, mark)| !mark.is_empty()) {
             let value = match name.0 {
                 MarkKind::Token => values.token,
@@ -80,7 +81,7 @@ impl PromptParts {
                 MarkKind::Mozi => values.mozi,
                 MarkKind::Url => values.url,
                 MarkKind::SessionId => values.session_id,
-                MarkKind::WorkspaceState => self.states.get(values.state.as_str()).map_or("", String::as_str),
+                MarkKind::WorkspaceState => &state,
             };
             text = text.replace(&format!("'{mark}'"), &shell_quoted(value)).replace(mark, value);
         }

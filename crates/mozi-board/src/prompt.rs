@@ -132,6 +132,7 @@ pub fn preview(parts: &PromptParts, url: &str) -> String {
         url,
         session_id: "SESSION",
         state: WorkspaceState::Unknown,
+        source: None,
     })
 }
 

@@ -96,6 +96,13 @@ async fn prepare(shared: &Arc<Shared>, assignment: &Assignment, token: &Secret) 
     let dir = shared.dir(id);
     let mozi = config.mozi_link.to_string_lossy();
     let (outbox, path) = (dir.outbox_path(), workspace.path.to_string_lossy().into_owned());
+    // Whoever works in a folder of its own has to know where the project is.
+    let source = assignment
+        .project_id
+        .as_ref()
+        .filter(|_| workspace.state != WorkspaceState::InPlace)
+        .and_then(|p| config.projects.get(&p.0)?.path.as_ref())
+        .map(|path| path.to_string_lossy());
     let values = PromptValues {
         token: token.expose(),
         workspace: &path,
@@ -104,6 +111,7 @@ async fn prepare(shared: &Arc<Shared>, assignment: &Assignment, token: &Secret) 
         url: &config.agent_url,
         session_id: &id.to_string(),
         state: workspace.state,
+        source: source.as_deref(),
     };
     let prompt = prompt::compose(config, assignment, &values).await;
     if let Some(notice) = prompt.notice {

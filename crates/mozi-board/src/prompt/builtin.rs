@@ -1,5 +1,6 @@
 //! The templates that come with Mozi.
 
+use mozi_api::prompt::SOURCE;
 use mozi_core::{Role, project::Language};
 
 use super::{PromptMaterial, context::Context, engine::Page, quote};
@@ -27,7 +28,7 @@ pub(super) const fn name(role: Role) -> &'static str {
 }
 
 /// Sentences on what the runner finds in the workspace.
-pub(super) const fn states(language: Language, role: Role) -> [(&'static str, &'static str); 4] {
+pub(super) const fn states(language: Language, role: Role) -> [(&'static str, &'static str); 5] {
     match (language, role) {
         (Language::En, Role::Executor) => [
             ("new", "It is new and empty."),
@@ -43,6 +44,10 @@ pub(super) const fn states(language: Language, role: Role) -> [(&'static str, &'
                 "unknown",
                 "(Here it says whether it is new, kept from an earlier attempt, or the project's own.)",
             ),
+            (
+                SOURCE,
+                "The project's own folder on this machine is `{path}`: read there, copy from there, and change it only if the task says so.",
+            ),
         ],
         (Language::En, Role::Reviewer) => [
             ("new", "It is new and empty: fetch into it what you want to look at."),
@@ -52,18 +57,21 @@ pub(super) const fn states(language: Language, role: Role) -> [(&'static str, &'
                 "unknown",
                 "(Here it says whether it is new, kept from an earlier attempt, or the project's own.)",
             ),
+            (SOURCE, "The project's own folder on this machine is `{path}`: read there, and change nothing."),
         ],
         (Language::ZhCn, Role::Executor) => [
             ("new", "它是新建的空目录。"),
             ("kept", "它保持着上一次尝试结束时的样子：动手之前先看看里面有什么，好的部分接着用。"),
             ("in_place", "它就是项目本身的目录，人也在里面工作：只改任务要求改的地方。"),
             ("unknown", "（此处将说明它是新建的、沿用上一次尝试的，还是项目本身的目录。）"),
+            (SOURCE, "项目本身的目录在本机的 `{path}`：可以读取，可以从中复制；只有任务要求时才改动它。"),
         ],
         (Language::ZhCn, Role::Reviewer) => [
             ("new", "它是新建的空目录：要看什么，就取到这里来看。"),
             ("kept", "它保持着上一次尝试结束时的样子：只看，不要改动里面的任何东西。"),
             ("in_place", "它就是项目本身的目录，人也在里面工作：不要改动任何东西。"),
             ("unknown", "（此处将说明它是新建的、沿用上一次尝试的，还是项目本身的目录。）"),
+            (SOURCE, "项目本身的目录在本机的 `{path}`：可以读取，不要改动。"),
         ],
     }
 }

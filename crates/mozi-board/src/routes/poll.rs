@@ -57,11 +57,17 @@ pub(super) async fn poll(mut call: Call) -> Outcome {
         let look_orders = looked.is_none_or(|(_, orders, _)| orders != now.orders);
         looked = Some((now.ready, now.orders, bell));
         let mut reply = PollReply::default();
-        if look_claim {
-            reply.claimed = claimed(&call, claim.clone()).await?;
-        }
-        if look_orders {
-            let work = call.board.store.runner_work(&runner).await?;
+        // Side by side: an agent waits for the one, and neither can starve the other.
+        let claims = async { if look_claim { claimed(&call, claim.clone()).await } else { Ok(Vec::new()) } };
+        let work = async {
+            if !look_orders {
+                return Ok(None);
+            }
+            Ok::<_, ApiError>(Some(call.board.store.runner_work(&runner).await?))
+        };
+        let (claims, work) = tokio::try_join!(claims, work)?;
+        reply.claimed = claims;
+        if let Some(work) = work {
             orders(&work, &body.known, call.board.clock.now(), &mut reply);
         }
         if last || !reply.is_empty() {
@@ -170,13 +176,13 @@ pub(super) async fn assignment(
         prompt: None,
     };
     let Some(attempt) = attempt else { return Ok(assignment) };
-    let material = board.store.prompt_material(&attempt.key).await?;
+    let (material, agent) =
+        tokio::try_join!(board.store.prompt_material(&attempt.key), board.store.agent(&session.agent))?;
     let material = material.ok_or_else(|| ApiError::internal("a claimed task is gone"))?;
     assignment.language = material.project.settings.language.into();
     if order.is_some_and(|o| o.verbatim) {
         return Ok(assignment);
     }
-    let agent = board.store.agent(&session.agent).await?;
     let rendered = render(
         board,
         &material,

@@ -22,13 +22,16 @@ const VALUES: PromptValues<'_> = PromptValues {
     url: "http://127.0.0.1:8083",
     session_id: "6b1c7a52-0000-4000-8000-000000000000",
     state: WorkspaceState::Kept,
+    source: None,
 };
 
 /// What an agent reads.
 fn page(m: PromptMaterial, f: For<'_>, state: WorkspaceState) -> String {
     let rendered = rendered(m, f);
     assert_eq!(rendered.notices, []);
-    rendered.parts.filled(&PromptValues { state, ..VALUES })
+    // Whoever works beside the project's own folder is told where that is.
+    let source = Some("/src/shop").filter(|_| state == WorkspaceState::New);
+    rendered.parts.filled(&PromptValues { state, source, ..VALUES })
 }
 
 #[test]
@@ -120,7 +123,7 @@ fn every_mark_is_filled_in_and_only_marks_are() {
             assert!(!filled.contains(mark.as_str()), "{mark} is left");
             assert!(!shown.contains(mark.as_str()), "{mark} is left in the preview");
         }
-        for word in ["new", "kept", "in_place", "unknown"] {
+        for word in ["new", "kept", "in_place", "unknown", "source"] {
             assert!(r.parts.states.get(word).is_some_and(|s| s.chars().count() > 6), "no words for {word}");
         }
         if callback == Callback::Header {

@@ -95,6 +95,7 @@ impl Agent {
                 url,
                 session_id: "6b1c7a52-0000-4000-8000-000000000000",
                 state: WorkspaceState::Kept,
+                source: None,
             });
         // A proxy that nobody answers at: loopback must not be asked for through it.
         let mut env = vec![("http_proxy", "http://127.0.0.1:9".to_owned())];
