@@ -507,3 +507,57 @@ fn make_folders(config: &RunnerConfig) -> Result<(), RunnerError> {
     crate::link::renew(&config.exe, &config.mozi_link)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    fn driver(reaped: mpsc::Receiver<Child>) -> Driver {
+        let board = tower::service_fn(|_request: http::Request<mozi_api::transport::Body>| async {
+            Ok::<_, Infallible>(http::Response::new(http_body_util::Empty::<bytes::Bytes>::new()))
+        });
+        let client = Client::over(mozi_api::Transport::in_process(board), None).unwrap();
+        let config = RunnerConfig {
+            id: "local".parse().unwrap(),
+            data_dir: "/".into(),
+            config_dir: "/".into(),
+            max_sessions: 1,
+            agents: BTreeMap::new(),
+            projects: BTreeMap::new(),
+            bootstraps: BTreeMap::new(),
+            hooks: Vec::new(),
+            agent_url: String::new(),
+            exe: "/proc/self/exe".into(),
+            mozi_link: "/".into(),
+            base_env: Vec::new(),
+            dry_run: false,
+            version: String::new(),
+        };
+        let (reaper, _) = mpsc::channel(1);
+        let shared = Shared::new(config, client, String::new(), String::new(), String::new(), reaper);
+        Driver::new(Arc::new(shared), Runner::new(1, [], [], || None), reaped)
+    }
+
+    #[tokio::test]
+    async fn what_goes_on_beside_is_taken_up_anew_when_it_breaks() {
+        let (reaper, children) = mpsc::channel(1);
+        let mut driver = driver(children);
+        assert_eq!(driver.parts.len(), 2);
+        driver.beside.abort_all();
+        for _ in 0..2 {
+            let ended = driver.beside.join_next_with_id().await.unwrap();
+            driver.part_ended(ended);
+        }
+        assert_eq!(driver.parts.len(), 2);
+        #[expect(clippy::disallowed_methods, reason = "a child to be reaped")]
+        let child = std::process::Command::new("true").spawn().unwrap();
+        let stat = format!("/proc/{}/stat", child.id());
+        reaper.send(child).await.unwrap();
+        mozi_testing::wait_until(Duration::from_secs(20), "the child is reaped", async || {
+            !std::path::Path::new(&stat).exists()
+        })
+        .await;
+    }
+}
