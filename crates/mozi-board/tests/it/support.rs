@@ -308,9 +308,7 @@ impl SessionFiles for FakeFiles {
         })
     }
     fn prompt<'a>(&'a self, session: &'a str) -> BoxFuture<'a, Result<String, FilesError>> {
-        if *self.broken.lock().unwrap() {
-            panic!("these files are broken");
-        }
+        assert!(!*self.broken.lock().unwrap(), "these files are broken");
         Box::pin(async move { Ok(format!("prompt of {session}, token mozi_a_0123456789abcdef")) })
     }
     fn open_output<'a>(
