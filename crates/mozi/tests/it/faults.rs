@@ -192,14 +192,11 @@ fn a_session_directory_deleted_by_hand_is_no_second_start() {
     board.down(9);
     fs::remove_dir_all(board.data().join("sessions").join(&session)).unwrap();
     board.up();
-    // The supervisor is alive and cannot be reached by its directory: the attempt may be closed only after it is gone.
-    let task = board.until_that(&id, "closed or held up", |t| {
-        !t["attempts"][0]["outcome"].is_null() || t["waiting_for"].to_string().contains("ending")
-    });
-    if task["attempts"][0]["outcome"].is_null() {
-        assert!(task["attempts"].as_array().unwrap().len() == 1);
-    } else {
-        assert!(!alive(pid), "closed although its agent is alive: {task:#}");
-    }
-    drop(board);
+    // The supervisor is alive and cannot be reached by its directory: the attempt is closed only after both are gone.
+    let task = board.until_outcome(&id, 1, "lost");
+    assert!(!alive(pid), "closed although its agent is alive: {task:#}");
+    assert!(supervisor_of(&session).is_none(), "closed although its supervisor is alive: {task:#}");
+    assert_eq!(fs::read_to_string(board.path("pids")).unwrap().lines().count(), 1, "started twice");
+    assert_eq!(task["attempts"].as_array().unwrap().len(), 1);
+    board.finish();
 }
