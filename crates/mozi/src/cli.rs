@@ -24,7 +24,7 @@ Exit status: 0 done, 1 refused or failed, 2 usage, 3 no board answers, 4 not aut
 
 /// A blackboard that puts AI agents to work and never loses one.
 #[derive(Debug, Parser)]
-#[command(name = "mozi", version, after_help = AFTER, propagate_version = true, max_term_width = 100)]
+#[command(name = "mozi", version, after_help = AFTER, max_term_width = 100)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true, infer_subcommands = false)]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -49,7 +49,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, help_heading = "Output")]
     pub json: bool,
     /// Decide as a person although an agent's shell is where this runs; recorded
-    #[arg(long, global = true, help_heading = "Board", hide_short_help = true)]
+    #[arg(long, global = true, help_heading = "Board")]
     pub as_person: bool,
 }
 

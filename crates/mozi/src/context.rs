@@ -102,6 +102,11 @@ impl Context {
     /// What went wrong with a call, in words.
     pub(crate) fn failure(&self, error: &ClientError) -> Failure {
         let failure = from_client(error);
+        if failure.what.contains("certificate") {
+            return failure.hint(
+                "its certificate is not trusted here: SSL_CERT_FILE names a file of certificates that are",
+            );
+        }
         match (&self.local, error) {
             (Some(server), ClientError::Unreachable { .. } | ClientError::Timeout { .. }) => {
                 let gone = !Path::new(&format!("/proc/{}", server.pid)).exists();

@@ -85,7 +85,9 @@ async fn add(context: &Context, args: TaskAdd) -> Result<()> {
             context.out.line(format!("  waits for {}", show::sentence(first)))?;
         }
     }
-    for warning in &task.warnings {
+    let said =
+        task.waiting_for.first().map(|w| w.text.as_str()).filter(|_| !args.quiet && !context.out.json());
+    for warning in task.warnings.iter().filter(|w| said.is_none_or(|s| !w.contains(s))) {
         crate::output::note(format!("note: {warning}"));
     }
     match args.wait {

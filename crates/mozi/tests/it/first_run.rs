@@ -264,3 +264,60 @@ fn a_kept_demo_can_be_gone_on_with() {
     assert!(doctor.status.success(), "{}", said(&doctor));
     assert!(marked(&mark).is_empty());
 }
+
+/// A process that does not outlive its test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        if self.0.try_wait().is_ok_and(|ended| ended.is_none()) {
+            crate::support::kill(self.0.id(), 9);
+            crate::support::wait_exit(&mut self.0);
+        }
+    }
+}
+
+#[test]
+fn with_a_certificate_it_speaks_tls() {
+    let home = tempfile::tempdir().unwrap();
+    let certificate = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls/cert.pem");
+    let key = certificate.with_file_name("key.pem");
+    let config = format!("[server]\ntls_cert = {certificate:?}\ntls_key = {key:?}\n");
+    fs::write(home.path().join("mozi.toml"), config).unwrap();
+    let tls = |args: &[&str]| {
+        let mut c = command(env!("CARGO_BIN_EXE_mozi"));
+        c.args(args).env("HOME", home.path()).env("SSL_CERT_FILE", &certificate).current_dir(home.path());
+        c
+    };
+    let serve = tls(&["serve", "--config", "mozi.toml", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+    let mut serve = Killed(serve);
+    let place = home.path().join(".local/share/mozi/server.json");
+    let url = crate::support::wait_for("the board", || {
+        let server: Value = serde_json::from_str(&read(&place)).ok()?;
+        Some(server["url"].as_str()?.to_owned())
+    });
+    assert!(url.starts_with("https://127.0.0.1:"), "{url}");
+    let listed = tls(&["project", "list", "--json"]).output().unwrap();
+    assert!(listed.status.success() && said(&listed).contains("default"), "{}", said(&listed));
+    let stranger = tls(&["project", "list"]).env("SSL_CERT_FILE", "/dev/null").output().unwrap();
+    assert_eq!(stranger.status.code(), Some(3), "{}", said(&stranger));
+    assert!(said(&stranger).contains("SSL_CERT_FILE"), "{}", said(&stranger));
+    let curl = command("curl")
+        .args(["-sS", "--noproxy", "*", "--cacert"])
+        .arg(&certificate)
+        .arg(format!("{url}/readyz"))
+        .output()
+        .unwrap();
+    assert!(curl.status.success(), "{}", said(&curl));
+    crate::support::kill(serve.0.id(), 15);
+    assert!(crate::support::wait_exit(&mut serve.0).success());
+    fs::write(home.path().join("key.pem"), "no key").unwrap();
+    let config = format!("[server]\ntls_cert = {certificate:?}\ntls_key = \"key.pem\"\n");
+    fs::write(home.path().join("mozi.toml"), config).unwrap();
+    refused(
+        home.path(),
+        &["serve", "--config", "mozi.toml", "--listen", "127.0.0.1:0"],
+        false,
+        &["key.pem", "could not use"],
+    );
+}
