@@ -25,6 +25,9 @@ const CONFIG: &str = include_str!("demo/mozi.toml");
 const WRITER: &str = include_str!("demo/writer.sh");
 const CHECKER: &str = include_str!("demo/checker.sh");
 
+/// Somebody has broken it off.
+const STOPPED: &str = "stopped";
+
 /// Something is wrong if it takes so long.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -40,7 +43,9 @@ pub(crate) async fn run(out: Out, keep: bool) -> Result<()> {
     })?;
     let server = set_up(folder.path()).await?;
     let told = Demo::new(out, server)?.tell(folder.path(), signals).await;
-    if keep || told.is_err() {
+    // What went wrong can be looked at; who broke it off does not want to.
+    let failed = told.as_ref().is_err_and(|e| e.code.as_deref() != Some(STOPPED));
+    if keep || failed {
         let kept = folder.keep();
         out.line(format!(
             "\nThe folder is kept: {0}\nGo on with it:      mozi serve --config {0}/mozi.toml --data {0}/data",
@@ -111,7 +116,7 @@ impl Demo {
             told = tokio::time::timeout(PATIENCE, Self::story(&mut self)) => told.unwrap_or_else(|_| {
                 Err(Failure::new("the demo did not come to its end within a minute").hint("`mozi doctor` may say why"))
             }),
-            () = signals.next() => Err(Failure::new("stopped")),
+            () = signals.next() => Err(Failure::new("stopped").code(STOPPED)),
         };
         if told.is_err() {
             self.stop_agents().await;

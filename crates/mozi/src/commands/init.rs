@@ -136,7 +136,11 @@ fn look() -> Found {
         }
     }
     let taken = |id: &AgentId| KNOWN.iter().any(|k| k.program.eq_ignore_ascii_case(id.as_str()));
-    for name in openclaw::agents() {
+    let (names, unread) = match openclaw::agents() {
+        Ok(names) => (names, None),
+        Err(why) => (Vec::new(), Some(why)),
+    };
+    for name in names {
         match name.parse::<AgentId>() {
             // Its own name is a program's here: it gets another, and says which agent it is.
             Ok(id) if taken(&id) => found.openclaw.extend(format!("openclaw-{id}").parse().ok()),
@@ -148,7 +152,9 @@ fn look() -> Found {
     if !found.openclaw.is_empty() && !on_path {
         found.remarks.push("`openclaw` is not on PATH: its agents are held back until it is".to_owned());
     }
-    if found.openclaw.is_empty() && on_path {
+    if let Some(why) = unread {
+        found.remarks.push(why);
+    } else if found.openclaw.is_empty() && on_path {
         let file =
             openclaw::file().map_or_else(|| "its configuration".to_owned(), |f| f.display().to_string());
         found.remarks.push(format!("`openclaw` is on PATH, but {file} names no agents"));

@@ -15,14 +15,24 @@ fn state_dir() -> Option<PathBuf> {
     env::path("OPENCLAW_STATE_DIR").or_else(|| Some(env::home()?.join(".openclaw")))
 }
 
-fn read() -> Option<Value> {
-    let text = std::fs::read_to_string(file()?).ok()?;
-    serde_json::from_str(&text).or_else(|_| serde_json::from_str(&without_comments(&text))).ok()
+/// None where there is no file; else what it says (it is JSON5), or why it cannot be read.
+fn read() -> Option<Result<Value, String>> {
+    let file = file()?;
+    match std::fs::read_to_string(&file) {
+        Ok(text) => {
+            Some(json5::from_str(&text).map_err(|e| format!("could not read {}: {e}", file.display())))
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        Err(e) => Some(Err(format!("could not read {}: {e}", file.display()))),
+    }
 }
 
-/// The ids of its agents, in the order of the file's keys. Empty where there is no readable file.
-pub(crate) fn agents() -> Vec<String> {
-    read().map(|config| agents_in(&config)).unwrap_or_default()
+/// The ids of its agents, in the order of the file's keys. Empty where there is no file.
+///
+/// # Errors
+/// When there is one that cannot be read or is not JSON5: the sentence says why.
+pub(crate) fn agents() -> Result<Vec<String>, String> {
+    read().transpose().map(|config| config.as_ref().map(agents_in).unwrap_or_default())
 }
 
 fn agents_in(config: &Value) -> Vec<String> {
@@ -37,7 +47,7 @@ fn agents_in(config: &Value) -> Vec<String> {
 
 /// Where an agent works, if `OpenClaw`'s configuration says so.
 pub(crate) fn workspace_of(agent: &str) -> Option<PathBuf> {
-    workspace_in(&read()?, agent).map(|text| match (text.strip_prefix("~/"), env::home()) {
+    workspace_in(&read()?.ok()?, agent).map(|text| match (text.strip_prefix("~/"), env::home()) {
         (Some(rest), Some(home)) => home.join(rest),
         _ => PathBuf::from(text),
     })
@@ -53,44 +63,6 @@ fn workspace_in(config: &Value, agent: &str) -> Option<String> {
     own.and_then(workspace).or_else(|| agents.get("defaults").and_then(workspace))
 }
 
-/// `OpenClaw` reads JSON with comments and trailing commas; this takes both away.
-fn without_comments(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    let mut in_text = false;
-    while let Some(c) = chars.next() {
-        match c {
-            '"' => {
-                in_text = !in_text;
-                out.push(c);
-            }
-            '\\' if in_text => {
-                out.push(c);
-                out.extend(chars.next());
-            }
-            '/' if !in_text && chars.peek() == Some(&'/') => while chars.next_if(|c| *c != '\n').is_some() {},
-            '/' if !in_text && chars.peek() == Some(&'*') => {
-                let mut last = ' ';
-                for c in chars.by_ref().skip(1) {
-                    if last == '*' && c == '/' {
-                        break;
-                    }
-                    last = c;
-                }
-            }
-            ']' | '}' if !in_text => {
-                let kept = out.trim_end();
-                if let Some(before) = kept.strip_suffix(',') {
-                    out.truncate(before.len());
-                }
-                out.push(c);
-            }
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,11 +71,11 @@ mod tests {
     fn agents_and_workspaces_are_found_in_a_file_with_comments() {
         let text = r#"{
           // the agents, "quoted" here
-          "agents": { "defaults": { "workspace": "/w/all" },
+          agents: { "defaults": { "workspace": "/w/all" },
             "entries": { "coder": { "workspace": "/w/coder, // not a comment" }, /* one more, */ "main": {}, },
           },
         }"#;
-        let config: Value = serde_json::from_str(&without_comments(text)).unwrap();
+        let config: Value = json5::from_str(text).unwrap();
         assert_eq!(agents_in(&config), ["coder", "main"]);
         assert_eq!(workspace_in(&config, "coder").unwrap(), "/w/coder, // not a comment");
         assert_eq!(workspace_in(&config, "main").unwrap(), "/w/all");
