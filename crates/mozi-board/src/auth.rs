@@ -144,7 +144,7 @@ impl Access {
                 Err(ApiError::forbidden("a runner's token may not do this"))
             }
             Kind::Attempt if self.attempt == AttemptAccess::None => {
-                Err(ApiError::not_found("anything here for an attempt's token"))
+                Err(ApiError::not_found("such thing for an attempt's token"))
             }
             Kind::User | Kind::Runner | Kind::Attempt => Ok(()),
         }

@@ -39,8 +39,7 @@ fn port(env: &BTreeMap<OsString, OsString>) -> Option<u16> {
         .or_else(|| text(env, "OPENCLAW_STATE_DIR").map(|dir| PathBuf::from(dir).join("openclaw.json")))
         .or_else(|| text(env, "HOME").map(|home| PathBuf::from(home).join(".openclaw/openclaw.json")))?;
     let Ok(file) = std::fs::read_to_string(path) else { return Some(DEFAULT_PORT) };
-    // It may be written with comments; then only OpenClaw itself knows.
-    let config: Value = serde_json::from_str(&file).ok()?;
+    let config: Value = json5::from_str(&file).ok()?;
     if config.pointer("/gateway/mode").and_then(Value::as_str) == Some("remote") {
         return None;
     }
