@@ -62,6 +62,34 @@ fn a_project_may_change_a_part() {
     assert_eq!((r.notices.as_slice(), r.parts.text), (&[][..], built_in(Role::Reviewer)));
 }
 
+/// What the guide shows can be used as it stands, and what it names is there.
+#[test]
+fn the_guide_shows_what_works() {
+    let guide = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/prompts.md")).unwrap();
+    let examples: Vec<&str> =
+        guide.split("```jinja\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let (_dir, r) =
+            with(&[("executor.md", example.as_bytes()), ("rules.md", b"Be brief.")], false, Role::Executor);
+        assert_eq!(r.notices, []);
+        assert!(r.parts.text.contains("/tasks/7/status'"), "it says how to report: {}", r.parts.text);
+    }
+    let mut names = String::new();
+    for (before, of) in
+        [("| `role`", ""), ("| `project` |", "project."), ("| `call` |", "call."), ("| `mark` |", "mark.")]
+    {
+        let line = guide.lines().find(|l| l.starts_with(before)).unwrap();
+        let line =
+            if of.is_empty() { line.split('|').nth(1).unwrap() } else { line.split('|').nth(2).unwrap() };
+        for name in line.split('`').skip(1).step_by(2).filter(|n| *n != "mozi" || of == "mark.") {
+            names += &format!("{{{{ {of}{name} }}}}\n");
+        }
+    }
+    let (_dir, r) = with(&[("executor.md", names.as_bytes())], false, Role::Executor);
+    assert_eq!(r.notices, [], "{names}");
+}
+
 #[test]
 fn behind_a_bootstrap_stands_how_to_report() {
     let (_dir, r) = with(&[], true, Role::Executor);
