@@ -212,6 +212,25 @@ fn the_documents_show_what_is_there() {
     assert!(ci.contains("scripts/test\n") && ci.contains("scripts/test-agents\n"), ".ci/run calls both");
 }
 
+/// Documents name tests as proof and link to each other: a name that is gone proves nothing.
+#[test]
+fn what_the_documents_name_and_link_to_is_there() {
+    let code: String = files("crates", ".rs").into_iter().map(|(_, text)| text).collect();
+    for (path, text) in files(".", ".md") {
+        let here = path.parent().unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+            let outside = link.is_empty() || link.starts_with("http") || link == "docs/performance.md";
+            assert!(outside || here.join(link).exists(), "{} links to {link}", path.display());
+        }
+        // Names of tests are long; words such as `task_id` are short.
+        for name in text.split('`').skip(1).step_by(2).filter(|n| n.matches('_').count() >= 4) {
+            let is_name = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+            let there = code.contains(&format!("fn {name}("));
+            assert!(!is_name || there, "{} names {name}", path.display());
+        }
+    }
+}
+
 /// The table in the documents is the table that decides.
 #[test]
 fn the_status_table_is_that_of_the_rules() {
