@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mozi_core::{
-    Actor, ActorKind, Attempt, AttemptNumber, Event, EventKind, Role, Status, Timestamp, Verdict,
+    Actor, ActorKind, Attempt, AttemptNumber, Comment, Event, EventKind, Role, Status, Timestamp, Verdict,
     attempt::ReviewVerdict,
 };
 use serde::Serialize;
@@ -12,7 +12,7 @@ use super::{PromptMaterial, cut, outputs::OutputView, time};
 
 /// The most for the whole list, in bytes. The newest remark stands in full whatever its length.
 const ALL: usize = 48 * 1024;
-/// The longest comment; remarks and answers are never cut.
+/// The longest comment; remarks and answers are not cut.
 const COMMENT: usize = 8 * 1024;
 /// The longest closing words of an agent, error of a start, and what it said with its verdict.
 const WORDS: usize = 2 * 1024;
@@ -97,16 +97,9 @@ impl History {
             items.push(attempt(m, a, said.get(&a.number).copied(), shown));
         }
         items.extend(m.remarks.iter().filter_map(remark));
-        items.extend(m.comments.iter().map(|c| {
-            let (text, left_out) = cut::head(c.body.trim_end(), COMMENT);
-            let text = text.to_owned();
-            let by = Who { attempt_number: c.attempt_number, ..Who::named(&c.actor, &c.author) };
-            item(
-                c.created_at,
-                text.len(),
-                Entry::Comment { at: time::shown(c.created_at), by, text, left_out },
-            )
-        }));
+        let last =
+            m.attempts.iter().filter(|a| a.number < number && a.role == Role::Executor).map(ended).max();
+        items.extend(m.comments.iter().map(|c| comment(c, last)));
         for o in m.outputs.iter().filter(|o| o.attempt_number.is_none() && !shown.contains(&o.id)) {
             let output = OutputView::new(o);
             let entry = Entry::Output { at: time::shown(o.created_at), by: Who::of(&o.actor, None), output };
@@ -172,6 +165,24 @@ fn item(at: Timestamp, length: usize, entry: Entry) -> Item {
     Item { at, cost: length.saturating_add(120), remark: false, entry }
 }
 
+/// What a person has said since the last attempt answers it, and stands in full as a remark does.
+fn comment(c: &Comment, last: Option<Timestamp>) -> Item {
+    let answers = c.actor.kind == ActorKind::User && last.is_some_and(|last| c.created_at > last);
+    let most = if answers { usize::MAX } else { COMMENT };
+    let (text, left_out) = cut::head(c.body.trim_end(), most);
+    let text = text.to_owned();
+    let by = Who { attempt_number: c.attempt_number, ..Who::named(&c.actor, &c.author) };
+    let length = text.len();
+    let entry = Entry::Comment { at: time::shown(c.created_at), by, text, left_out };
+    Item { remark: answers, ..item(c.created_at, length, entry) }
+}
+
+/// When an attempt came to its end as far as the task is concerned. The verdict is what counts for the order: what was
+/// said about it comes after it, even while the agent ends.
+fn ended(a: &Attempt) -> Timestamp {
+    a.verdict_at.or(a.completed_at).unwrap_or(a.started_at)
+}
+
 fn remark(e: &Event) -> Option<Item> {
     let at = time::shown(e.at);
     match &e.kind {
@@ -203,8 +214,7 @@ fn remark(e: &Event) -> Option<Item> {
 }
 
 fn attempt(m: &PromptMaterial, a: &Attempt, said: Option<&str>, shown: &[u32]) -> Item {
-    // The verdict is what counts for the order: what was said about it comes after it, even while the agent ends.
-    let at = a.verdict_at.or(a.completed_at).unwrap_or(a.started_at);
+    let at = ended(a);
     let words = |text: &str| cut::head(text.trim_end(), WORDS).0.to_owned();
     let noted =
         |key: &str| a.metadata.get(key).and_then(|v| v.as_str()).map(words).filter(|t| !t.trim().is_empty());

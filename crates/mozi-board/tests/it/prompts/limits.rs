@@ -45,6 +45,24 @@ fn remarks_come_before_everything_else() {
     assert!(page.len() < 60_000, "{} bytes", page.len());
 }
 
+/// What a person says after the last attempt is its answer: whole, and before all other comments.
+#[test]
+fn an_answer_is_a_remark() {
+    let answer = format!("begin {} end", "a".repeat(20_000));
+    let mut m = board::claimed();
+    let mut asked = board::attempt(1, Role::Executor, "coder", Some(Outcome::Completed));
+    asked.verdict_at = Some(board::at(14));
+    m.attempts = vec![asked];
+    m.comments = (0..100).map(|i| board::comment(i, i64::from(i) % 14, "lin", &"y".repeat(900))).collect();
+    m.comments.insert(0, board::comment(200, 16, "lin", &answer));
+    let mut by_agent = board::comment(201, 17, "coder", &"b".repeat(20_000));
+    by_agent.actor.kind = mozi_core::ActorKind::Attempt;
+    m.comments.insert(0, by_agent);
+    let page = text(m, 2);
+    assert!(page.contains(&answer), "it is not there in full");
+    assert!(page.contains("(11808 more bytes: read the whole task)"), "an agent's comment is cut");
+}
+
 #[test]
 fn long_comments_and_logs_are_cut() {
     let mut m = board::claimed();
