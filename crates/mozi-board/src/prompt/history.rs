@@ -106,16 +106,13 @@ impl History {
             items.push(item(o.created_at, 400, entry));
         }
         items.sort_by_key(|i| std::cmp::Reverse(i.at));
-        let sent_back =
-            items.iter().find(|i| i.remark || matches!(i.entry, Entry::Attempt(_))).is_some_and(|i| match &i
-                .entry
-            {
-                Entry::Review { approved, .. } => !approved,
-                Entry::Answer { from, .. } => *from == Status::Review.as_str(),
-                Entry::Attempt(_) | Entry::Comment { .. } | Entry::Output { .. } | Entry::Refused { .. } => {
-                    false
-                }
-            });
+        let newest = items.iter().find_map(|i| match &i.entry {
+            Entry::Review { approved, .. } => Some(!approved),
+            Entry::Answer { from, .. } => Some(*from == Status::Review.as_str()),
+            Entry::Attempt(_) => Some(false),
+            Entry::Comment { .. } | Entry::Output { .. } | Entry::Refused { .. } => None,
+        });
+        let sent_back = newest.unwrap_or(false);
         let (entries, left_out) = fit(items);
         Self { entries, left_out, sent_back }
     }

@@ -236,6 +236,10 @@ fn the_newest_remark_comes_first() {
     assert!(at("Leave week 41 out.") < at("What about week 41?"));
     assert!(!text.contains("### Attempt 3"), "a reviewer's attempt says no more than its remark");
     assert!(!text.contains("### Attempt 4"), "the attempt itself is no history");
+    let mut more = board::sent_back();
+    more.comments = vec![board::comment(1, 40, "lin", "And mind the holidays.")];
+    let text = page(more, For::executor(4, Callback::Env, Language::En), WorkspaceState::Kept);
+    assert!(text.contains("sent back**"), "what is said beside it does not take it back");
     let mut approved = board::sent_back();
     approved.remarks.retain(|e| e.at < board::at(30));
     let text = page(approved, For::executor(4, Callback::Env, Language::En), WorkspaceState::Kept);

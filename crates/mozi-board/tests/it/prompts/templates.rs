@@ -83,7 +83,7 @@ fn the_guide_shows_what_works() {
         let line =
             if of.is_empty() { line.split('|').nth(1).unwrap() } else { line.split('|').nth(2).unwrap() };
         for name in line.split('`').skip(1).step_by(2).filter(|n| *n != "mozi" || of == "mark.") {
-            names += &format!("{{{{ {of}{name} }}}}\n");
+            names.extend(["{{ ", of, name, " }}\n"]);
         }
     }
     let (_dir, r) = with(&[("executor.md", names.as_bytes())], false, Role::Executor);
