@@ -28,6 +28,8 @@ const GREETING_WITHIN: Duration = Duration::from_secs(10);
 const UP_WITHIN: Duration = Duration::from_mins(5);
 /// So often a supervisor is looked at that may be stuck.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
+/// So long past the end of its graces an order may wait for its supervisor before that counts as stuck.
+const TAKEN_UP_WITHIN: Duration = Duration::from_mins(1);
 /// What a stuck one gets after SIGCONT.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -178,7 +180,8 @@ async fn look(
                 Some(status) => status.supervisor_overdue(),
                 None => age(&session.dir).is_some_and(|age| age > UP_WITHIN),
             };
-            if overdue {
+            // One that does not take up a stop will not see its deadline either.
+            if overdue || orders.overdue(session.grace, TAKEN_UP_WITHIN) {
                 let dir = session.dir.clone();
                 let killed = shared.blocking(move || kill_stuck_supervisor(&dir, PATIENCE)).await?;
                 return made_an_end(shared, session, orders, report, killed).await;

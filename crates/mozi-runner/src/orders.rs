@@ -30,6 +30,8 @@ pub(crate) struct Orders {
     forced: Option<String>,
     stuck: bool,
     abandon_sent: bool,
+    /// Since when a stop, or the grace after a verdict, waits to be taken up by the supervisor.
+    untaken_since: Option<Instant>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +53,15 @@ impl Orders {
             forced: None,
             stuck: false,
             abandon_sent: false,
+            untaken_since: None,
         }
+    }
+
+    /// Whether the supervisor should have ended the session by an order long ago, and has not even taken it up:
+    /// `patience` after the graces that it would have given.
+    pub(crate) fn overdue(&mut self, grace: Duration, patience: Duration) -> bool {
+        self.drain();
+        self.untaken_since.is_some_and(|since| since.elapsed() > grace * 2 + patience)
     }
 
     /// Why it is to be stopped, if it is.
@@ -95,10 +105,16 @@ impl Orders {
     pub(crate) fn greeted(&mut self, done: u64) {
         self.done = done;
         self.abandon_sent = false;
-        if let Some((n, wanted)) = self.sent.take()
-            && n > done
-        {
-            self.queue.push_front(wanted);
+        match self.sent.take() {
+            Some((n, wanted)) if n > done => self.queue.push_front(wanted),
+            Some((_, wanted)) => self.taken_up(&wanted),
+            None => {}
+        }
+    }
+
+    fn taken_up(&mut self, wanted: &Wanted) {
+        if matches!(wanted, Wanted::Stop { .. } | Wanted::Verdict { .. }) {
+            self.untaken_since = None;
         }
     }
 
@@ -140,6 +156,8 @@ impl Orders {
         } else if answer.repeated {
             // The number was used up without us: it was not done.
             self.queue.push_front(wanted);
+        } else {
+            self.taken_up(&wanted);
         }
     }
 
@@ -178,10 +196,12 @@ impl Orders {
             }
             Word::Order(Tell::Stop { why }) => {
                 self.stop = Some(why.clone());
+                self.untaken_since.get_or_insert_with(Instant::now);
                 self.queue.push_back(Wanted::Stop { why });
             }
             Word::Order(Tell::Grace { age }) => {
                 let now = Instant::now();
+                self.untaken_since.get_or_insert(now);
                 self.queue.push_back(Wanted::Verdict { given: now.checked_sub(age).unwrap_or(now) });
             }
             Word::Order(Tell::Force { why }) => self.forced = Some(why),
@@ -250,6 +270,22 @@ mod tests {
         };
         assert!((20_000..60_000).contains(&since_ms_ago), "{since_ms_ago}");
         assert_eq!(grace_ms, 30_000);
+    }
+
+    #[tokio::test]
+    async fn an_order_that_nobody_takes_up_is_overdue_after_the_graces() {
+        let (sender, mut orders) = orders();
+        orders.greeted(0);
+        assert!(!orders.overdue(Duration::ZERO, Duration::ZERO), "nothing was ordered");
+        sender.send(stop()).await.unwrap();
+        assert!(!orders.overdue(GRACE, Duration::ZERO), "it has its time");
+        assert!(orders.overdue(Duration::ZERO, Duration::ZERO));
+        orders.next(GRACE).unwrap();
+        orders.greeted(0);
+        assert!(orders.overdue(Duration::ZERO, Duration::ZERO), "a greeting alone is no answer");
+        orders.next(GRACE).unwrap();
+        orders.answered(&answer(1, false));
+        assert!(!orders.overdue(Duration::ZERO, Duration::ZERO));
     }
 
     #[tokio::test]

@@ -88,7 +88,9 @@ mod tests {
         assert_eq!(port(&named), Some(4711));
         std::fs::write(&file, r#"{"gateway":{"mode":"remote","port":4711}}"#).unwrap();
         assert_eq!(port(&named), None);
-        std::fs::write(&file, "{ // comment\n}").unwrap();
+        std::fs::write(&file, "{ // comment\n gateway: { port: 4712, }, }").unwrap();
+        assert_eq!(port(&named), Some(4712));
+        std::fs::write(&file, "{{{").unwrap();
         assert_eq!(port(&named), None);
         assert_eq!(port(&env(&[("OPENCLAW_GATEWAY_PORT", "99")])), Some(99));
     }
