@@ -250,8 +250,24 @@ fn parse_url(text: &str) -> Result<Option<String>, String> {
     }
 }
 
+/// What stands for a value in an agent's command.
+const PLACEHOLDERS: &[&str] =
+    &["task_id", "project_id", "attempt", "session_id", "prompt_file", "workspace", "config_dir"];
+
+/// A word in braces that is no placeholder, but nearly one. Other braces are a shell's or an awk's own.
+fn misspelt(word: &str) -> Option<(&str, &'static str)> {
+    word.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0)).find_map(|name| {
+        let near = reader::nearest(name, PLACEHOLDERS)?;
+        (!PLACEHOLDERS.contains(&name)).then_some((name, near))
+    })
+}
+
 fn command_of(section: &Section<'_, '_>, key: &'static str) -> Vec<String> {
     let command = section.strings(key);
+    for (name, near) in command.iter().flatten().filter_map(|word| misspelt(word)) {
+        section
+            .mistake(Some(key), format!("`{key}` has no placeholder {{{name}}}: did you mean {{{near}}}?"));
+    }
     match &command {
         Some(words) if words.first().is_none_or(String::is_empty) => {
             section.mistake(Some(key), format!("`{key}` must name a program: [\"program\", \"argument\"]"));

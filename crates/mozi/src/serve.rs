@@ -44,6 +44,7 @@ pub(crate) fn is_open_to_others(file: &std::fs::Metadata) -> bool {
     group != 0 || other != 0
 }
 
+mod port;
 mod tls;
 
 /// So long the word that all is ready waits for the runner.
@@ -292,7 +293,9 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 fn not_listening(listen: SocketAddr, e: &std::io::Error) -> Failure {
     match e.kind() {
         std::io::ErrorKind::AddrInUse => {
-            Failure::new(format!("could not listen on {listen}: another program listens there"))
+            let who = port::holder(listen.port())
+                .map_or_else(|| "another program".to_owned(), |(pid, name)| format!("{name} (pid {pid})"));
+            Failure::new(format!("could not listen on {listen}: {who} listens there"))
                 .hint("stop it, or name another address: mozi serve --listen 127.0.0.1:0 takes a free port")
         }
         std::io::ErrorKind::AddrNotAvailable => {

@@ -3,6 +3,7 @@
 use super::{Command, Credential, Request};
 use crate::{
     id::TaskKey,
+    project::Review,
     state::{ClaimNeeds, Needs},
 };
 
@@ -23,6 +24,9 @@ impl Request {
                 let others = new.depends_on.iter().map(|(t, _)| t).chain(&new.spec.parent);
                 needs.tasks.extend(others.map(|t| TaskKey::new(new.project.clone(), t.clone())));
                 needs.agents.extend(new.spec.agent.clone());
+                if let Some(Review::Agent(reviewer)) = &new.spec.review {
+                    needs.agents.push(reviewer.clone());
+                }
                 needs.default_agent = true;
                 needs.identity_task = true;
             }

@@ -8,6 +8,7 @@ use crate::{
     event::EventKind,
     id::TaskKey,
     limits,
+    project::Review,
     refusal::Refusal,
     task::{Status, Task, TaskState},
     token::Identity,
@@ -147,5 +148,12 @@ fn warn_about_agent(d: &mut Desk<'_>, task: &Task) {
             d.warn(format!("no runner knows an agent {a}: the task waits until one does"));
         }
         Some(_) => {}
+    }
+    if let Some(Review::Agent(a)) = &task.spec.review
+        && !d.state.agents.get(a).is_some_and(|a| a.configured)
+    {
+        d.warn(format!(
+            "no runner knows an agent {a}, which is to review it: a person decides until one does"
+        ));
     }
 }

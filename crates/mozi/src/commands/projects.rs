@@ -100,8 +100,11 @@ fn patch_of(settings: &[String]) -> Result<PatchProject> {
         match takes(&json).or_else(|e| takes(&as_text).map_err(|_| e)) {
             Ok(_) if takes(&json).is_ok() => map.insert(key, json),
             Ok(_) => map.insert(key, as_text),
+            // What may not be empty goes back to its default.
             Err(_) if value.is_empty() => {
-                return Err(Failure::usage(format!("{key} cannot be empty")));
+                let default = mozi_api::project::Settings::from(&mozi_core::Settings::default());
+                let all = serde_json::to_value(default).unwrap_or_default();
+                map.insert(key.clone(), all.get(&key).cloned().unwrap_or_default())
             }
             Err(e) => return Err(Failure::usage(format!("{key} {}", fragment(&e)))),
         };
@@ -208,6 +211,7 @@ mod tests {
         assert!(patch(&["max_attempts=many"]).unwrap_err().what.starts_with("max_attempts "));
         assert!(patch(&["dispatch=maybe"]).unwrap_err().what.contains("auto, manual"));
         assert!(patch(&["review"]).unwrap_err().what.contains("KEY=VALUE"));
-        assert_eq!(patch(&["max_attempts="]).unwrap_err().what, "max_attempts cannot be empty");
+        assert_eq!(patch(&["max_attempts="]).unwrap().settings.max_attempts, Some(3));
+        assert!(patch(&["review=", "backoff_max="]).is_ok(), "an empty value takes one back");
     }
 }

@@ -60,9 +60,15 @@ pub(crate) async fn run(context: &Context, command: SessionCommand) -> Result<()
                     let sid = context.session(id).await?;
                     let session =
                         context.ask(context.client.stop_session(sid, &StopSession::default())).await?;
-                    let held =
-                        session.task_id.as_ref().map_or_else(String::new, |t| format!("; task {t} is held"));
-                    let said = format!("session {sid} is being stopped{held}");
+                    let said = match (&session.completed_at, &session.task_id) {
+                        (Some(_), _) => format!("session {sid} has ended already; nothing was changed"),
+                        (None, None) => format!("session {sid} is being stopped"),
+                        (None, Some(t)) => {
+                            format!(
+                                "session {sid} is being stopped; task {t} is held, unless its verdict is given"
+                            )
+                        }
+                    };
                     Ok((session, said))
                 };
                 several.add(context, stopped.await)?;

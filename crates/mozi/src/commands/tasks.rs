@@ -204,7 +204,7 @@ async fn list(
         return context.out.line(if mine {
             "nothing waits for you".to_owned()
         } else {
-            format!("no tasks in {project}; `mozi task add` adds one")
+            format!("no such tasks in {project}; `mozi task list` shows all, `mozi task add` adds one")
         });
     }
     let mut table = Table::new(&["ID", "STATUS", "TITLE", "AGENT", "TRY", "CHANGED"]);

@@ -100,6 +100,9 @@ fn wrong_values_are_told_with_what_they_should_be() {
         runtime = "openclaw"
         command = ["x"]
         callback = "env"
+        [agents.misspelt]
+        runtime = "command"
+        command = ["awk", "{print}", "{task}"]
         [agents.c]
         runtime = "command"
         command = []
