@@ -107,7 +107,7 @@ pub(super) async fn obstacle(
     let named = program_path(config_dir, &program.to_string_lossy());
     let Some(found) = find_program(&named, env) else {
         return Some(format!(
-            "there is no program {} on its PATH: install OpenClaw (npm install -g openclaw) or name its program in mozi.toml",
+            "there is no program {} on its PATH: install OpenClaw (npm install -g openclaw), or start mozi with its folder on the PATH",
             named.display()
         ));
     };
