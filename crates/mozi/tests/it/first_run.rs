@@ -39,7 +39,8 @@ fn a_port_in_use() {
     let home = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
-    refused(home.path(), &["serve", "--listen", &listen], false, &[&listen, "another program", "--listen"]);
+    let holder = format!("pid {}", std::process::id());
+    refused(home.path(), &["serve", "--listen", &listen], false, &[&listen, &holder, "--listen"]);
 }
 
 #[test]
