@@ -17,10 +17,10 @@ use mozi_api::{
     query,
 };
 use mozi_core::{
-    AttemptNumber, Command, Identity, ProjectId, Request, RunnerId, SessionId, TaskId, TaskKey, UserRole,
-    command::Credential,
+    AttemptNumber, Command, Identity, ProjectId, Reply, Request, RunnerId, SessionId, TaskId, TaskKey,
+    UserRole, command::Credential,
 };
-use mozi_store::{Answer, IdempotencyKey};
+use mozi_store::{Answer, IdempotencyKey, Recalled};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
@@ -373,6 +373,16 @@ impl Call {
     ) -> Result<Answer, ApiError> {
         let key = self.idempotency_key(body)?;
         Ok(self.board.store.submit(self.request(command)?, key).await?)
+    }
+
+    /// What was answered to this request before, if it is a repetition. Who asks must have been looked at.
+    pub(crate) async fn recall(&self, body: [u8; 32]) -> Result<Option<Reply>, ApiError> {
+        let Some(key) = self.idempotency_key(|| body)? else { return Ok(None) };
+        match self.board.store.recall(key, self.board.clock.now()).await? {
+            Recalled::Nothing => Ok(None),
+            Recalled::OtherBody => Err(mozi_core::Refusal::IdempotencyConflict.into()),
+            Recalled::Answer(reply) => Ok(Some(*reply)),
+        }
     }
 
     fn idempotency_key(&self, body: impl FnOnce() -> [u8; 32]) -> Result<Option<IdempotencyKey>, ApiError> {

@@ -15,7 +15,7 @@ const JUMP: Duration = Duration::from_secs(5);
 
 /// Wakes waiting polls through `bell` when a time has come; ends with the store, or with whoever started it.
 pub(crate) async fn run(store: Store, clock: Clock, bell: watch::Sender<u64>) {
-    let mut commits = store.subscribe();
+    let mut commits = store.subscribe_hints();
     let mut repair = true;
     loop {
         let (now, at) = (clock.now(), Instant::now());

@@ -2,15 +2,15 @@
 //!
 //! The tail reads what was committed once and serialises each event once; watchers get shared bytes through a ring.
 //! A watcher that is too slow for the ring, or begins further back, reads pages from the store until it has caught
-//! up. What the tail passes over (nobody was watching) was committed before anybody could begin to watch, so a
-//! watcher's first page holds it: nothing is lost.
+//! up. While nobody watches the tail rests, and begins again behind what was committed when the first watcher came:
+//! what it passes over is in the watcher's first page, so nothing is lost.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use mozi_core::{Event, EventKind, ProjectId};
-use mozi_store::{ReadError, Store};
-use tokio::sync::broadcast;
+use mozi_store::{Committed, ReadError, Store};
+use tokio::sync::{Notify, broadcast, watch};
 
 use crate::task::Running;
 
@@ -128,39 +128,63 @@ pub(crate) fn from_cursor(text: &str) -> Option<u64> {
 /// Where watchers subscribe. The tail ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Fanout {
-    ring: Arc<broadcast::Sender<Arc<Batch>>>,
+    shared: Arc<Shared>,
+    commits: watch::Receiver<Committed>,
     _tail: Running,
+}
+
+#[derive(Debug)]
+struct Shared {
+    ring: broadcast::Sender<Arc<Batch>>,
+    rest: Mutex<Rest>,
+    wake: Notify,
+}
+
+/// Whether the tail rests, and behind which event it begins again.
+#[derive(Debug)]
+struct Rest {
+    resting: bool,
+    from: u64,
+}
+
+impl Shared {
+    fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Fanout {
     /// Starts the tail behind the events up to `seen`.
     pub(crate) fn start(store: Store, seen: u64) -> Self {
-        let ring = Arc::new(broadcast::Sender::new(RING));
-        let tail = Running::spawn("event tail", tail(store, seen, Arc::clone(&ring)));
-        Self { ring, _tail: tail }
+        let rest = Mutex::new(Rest { resting: false, from: seen });
+        let shared = Arc::new(Shared { ring: broadcast::Sender::new(RING), rest, wake: Notify::new() });
+        let commits = store.subscribe();
+        let tail = Running::spawn("event tail", tail(store, seen, Arc::clone(&shared)));
+        Self { shared, commits, _tail: tail }
     }
 
     /// Batches from now on.
     pub(crate) fn watch(&self) -> broadcast::Receiver<Arc<Batch>> {
-        self.ring.subscribe()
+        let mut rest = self.shared.rest();
+        if rest.resting {
+            *rest = Rest { resting: false, from: self.commits.borrow().seq };
+            self.shared.wake.notify_one();
+        }
+        self.shared.ring.subscribe()
     }
 }
 
-async fn tail(store: Store, mut seen: u64, ring: Arc<broadcast::Sender<Arc<Batch>>>) {
+async fn tail(store: Store, mut seen: u64, shared: Arc<Shared>) {
     let mut commits = store.subscribe();
     loop {
         let newest = commits.borrow_and_update().seq;
         while seen < newest {
-            if ring.receiver_count() == 0 {
-                seen = newest;
-                break;
-            }
             match store.all_events(seen, PAGE).await {
                 Ok(events) => {
                     let Some((last, _)) = events.last() else { break };
                     seen = *last;
                     // Without a receiver it is not needed.
-                    drop(ring.send(Arc::new(Batch::new(&events))));
+                    drop(shared.ring.send(Arc::new(Batch::new(&events))));
                 }
                 Err(ReadError::Unavailable(e)) => {
                     tracing::error!("could not read events: {e}");
@@ -169,7 +193,15 @@ async fn tail(store: Store, mut seen: u64, ring: Arc<broadcast::Sender<Arc<Batch
                 Err(_) => tokio::task::yield_now().await,
             }
         }
-        if commits.changed().await.is_err() {
+        let resting = {
+            let mut rest = shared.rest();
+            rest.resting = shared.ring.receiver_count() == 0;
+            rest.resting
+        };
+        if resting {
+            shared.wake.notified().await;
+            seen = shared.rest().from;
+        } else if commits.changed().await.is_err() {
             return;
         }
     }

@@ -24,7 +24,7 @@ pub(crate) enum CommitFault {
 
 /// What is remembered of an idempotency key.
 #[derive(Debug)]
-pub(crate) enum Recalled {
+pub enum Recalled {
     /// Nothing, or nothing any more.
     Nothing,
     /// Another body came under it.

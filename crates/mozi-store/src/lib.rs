@@ -23,13 +23,17 @@ use std::{
 use mozi_core::{Reply, Request};
 use tokio::sync::{oneshot, watch};
 
+pub use backend::Recalled;
 pub use error::{OpenError, ReadError, SubmitError};
 pub use query::{
     AttemptView, EventPage, Page, PromptMaterial, RunnerWork, TaskPage, TaskQuery, TaskSort, TaskView,
     Totals, Upstream, Wanted,
 };
 
-use crate::{reader::Readers, writer::Writer};
+use crate::{
+    reader::Readers,
+    writer::{News, Writer},
+};
 
 /// How long a snapshot of a reader may live.
 pub const READ_LIMIT: Duration = Duration::from_secs(5);
@@ -103,7 +107,7 @@ struct Inner {
     readers: Readers,
     /// None where the database was opened for reading only.
     writer: Option<Writer>,
-    committed: watch::Receiver<Committed>,
+    news: News,
 }
 
 impl Store {
@@ -116,8 +120,8 @@ impl Store {
         let (connection, board_id) = sqlite::open(&options.path, &options.new_board_id)?;
         let readers = Readers::start(&options.path, options.readers, options.queue)?;
         let backend = sqlite::Sqlite::new(connection, &options.path)?;
-        let (writer, committed) = Writer::start(backend, &options)?;
-        Ok(Self { inner: Arc::new(Inner { board_id, readers, writer: Some(writer), committed }) })
+        let (writer, news) = Writer::start(backend, &options)?;
+        Ok(Self { inner: Arc::new(Inner { board_id, readers, writer: Some(writer), news }) })
     }
 
     /// Opens the database of a board that does not run, to look at it.
@@ -127,8 +131,8 @@ impl Store {
     pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
         let (board_id, seq) = sqlite::look(path)?;
         let readers = Readers::start(path, 1, 64)?;
-        let (_, committed) = watch::channel(Committed { seq, ..Committed::default() });
-        Ok(Self { inner: Arc::new(Inner { board_id, readers, writer: None, committed }) })
+        let news = News::none(Committed { seq, ..Committed::default() });
+        Ok(Self { inner: Arc::new(Inner { board_id, readers, writer: None, news }) })
     }
 
     /// The id of the board, made with its database.
@@ -154,6 +158,11 @@ impl Store {
 
     /// Tells of every commit.
     pub fn subscribe(&self) -> watch::Receiver<Committed> {
-        self.inner.committed.clone()
+        self.inner.news.all.clone()
+    }
+
+    /// Tells only of commits with a hint for runners: `ready` or `orders` has grown.
+    pub fn subscribe_hints(&self) -> watch::Receiver<Committed> {
+        self.inner.news.hints.clone()
     }
 }

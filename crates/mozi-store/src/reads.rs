@@ -12,8 +12,8 @@ use mozi_core::{
 };
 
 use crate::{
-    AttemptView, EventPage, PAGE_LIMIT, Page, PromptMaterial, ReadError, RunnerWork, Store, TaskPage,
-    TaskQuery, TaskView, Totals, Wanted, sqlite::Snapshot,
+    AttemptView, EventPage, IdempotencyKey, PAGE_LIMIT, Page, PromptMaterial, ReadError, Recalled,
+    RunnerWork, Store, TaskPage, TaskQuery, TaskView, Totals, Wanted, sqlite::Snapshot,
 };
 
 /// How long one part of a check may take: the soundness of a large file is not seen in seconds.
@@ -33,6 +33,15 @@ impl Store {
     /// As for every question.
     pub async fn identify(&self, hash: TokenHash, now: Timestamp) -> Result<Identity, ReadError> {
         self.read(move |s| s.identify(hash, now)).await
+    }
+
+    /// What was answered under a key: for commands that take something from elsewhere first. Carrying a command out
+    /// looks for itself.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn recall(&self, key: IdempotencyKey, now: Timestamp) -> Result<Recalled, ReadError> {
+        self.read(move |s| s.recall(&key, now)).await
     }
 
     /// A project.

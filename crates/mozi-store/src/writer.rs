@@ -46,17 +46,17 @@ impl Writer {
     pub(crate) fn start<B: Backend + Send + 'static>(
         mut backend: B,
         options: &Options,
-    ) -> Result<(Self, watch::Receiver<Committed>), OpenError> {
+    ) -> Result<(Self, News), OpenError> {
         let sql = |e: Fault| OpenError::Sql { path: options.path.clone(), message: e.message };
         let first = Committed { seq: backend.last_seq().map_err(sql)?, ..Committed::default() };
-        let (announce, committed) = watch::channel(first);
+        let (announce, news) = Announce::from(first);
         let (queue, jobs) = mpsc::channel(options.queue.max(1));
         let batch = options.batch.max(1);
         let thread = Builder::new()
             .name("store-write".into())
             .spawn(move || Shift { backend, announce }.work(jobs, batch))
             .map_err(|source| OpenError::Io { path: options.path.clone(), source })?;
-        Ok((Self { queue: Some(queue), thread: Some(thread) }, committed))
+        Ok((Self { queue: Some(queue), thread: Some(thread) }, news))
     }
 
     pub(crate) fn send(&self, job: Job) -> Result<(), SubmitError> {
@@ -78,6 +78,35 @@ impl Drop for Writer {
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
+    }
+}
+
+/// Where commits are told.
+struct Announce {
+    all: watch::Sender<Committed>,
+    /// Only those that may concern a runner: most do not, and waking it for nothing costs others their time.
+    hints: watch::Sender<Committed>,
+}
+
+/// Where commits are heard.
+#[derive(Debug)]
+pub(crate) struct News {
+    pub(crate) all: watch::Receiver<Committed>,
+    pub(crate) hints: watch::Receiver<Committed>,
+}
+
+impl Announce {
+    fn from(first: Committed) -> (Self, News) {
+        let (all, heard) = watch::channel(first);
+        let (hints, heard_hints) = watch::channel(first);
+        (Self { all, hints }, News { all: heard, hints: heard_hints })
+    }
+}
+
+impl News {
+    /// For a board to which nothing happens.
+    pub(crate) fn none(first: Committed) -> Self {
+        Announce::from(first).1
     }
 }
 
@@ -107,7 +136,7 @@ type Done = Result<Answer, SubmitError>;
 
 struct Shift<B> {
     backend: B,
-    announce: watch::Sender<Committed>,
+    announce: Announce,
 }
 
 impl<B: Backend> Shift<B> {
@@ -268,13 +297,17 @@ impl<B: Backend> Shift<B> {
     }
 
     fn announce(&self, seq: u64, signals: Signals) {
-        self.announce.send_if_modified(|c| {
+        let tell = |c: &mut Committed| {
             let before = *c;
             c.seq = seq;
             c.ready = c.ready.wrapping_add(u64::from(signals.ready));
             c.orders = c.orders.wrapping_add(u64::from(signals.orders));
             *c != before
-        });
+        };
+        self.announce.all.send_if_modified(tell);
+        if signals != Signals::default() {
+            self.announce.hints.send_if_modified(tell);
+        }
     }
 
     /// Load, decide, apply: a panic is the command's, not the writer's.

@@ -78,7 +78,10 @@ pub(super) async fn add(mut call: Call) -> Outcome {
         }
         (None, Some(path)) => {
             about.file_name = path.rsplit('/').next().map(str::to_owned);
-            from_session(&call, &key, path).await?
+            match from_session(&call, &key, path, digest).await? {
+                Taken::Now(kept) => kept,
+                Taken::Before(reply) => return shown(reply, about.warnings, true),
+            }
         }
         (Some(_), Some(_)) => {
             return Err(ApiError::invalid("content", "and `content_path` are both given: give one of them"));
@@ -104,9 +107,16 @@ async fn blocking(work: impl FnOnce() -> Result<Kept, BlobError> + Send + 'stati
     Ok(kept.map_err(|e| ApiError::internal(&format!("keeping an output failed: {e}")))??)
 }
 
+/// What an attempt names by its path.
+enum Taken {
+    Now(Kept),
+    /// The request is a repetition: the file may have changed or gone since.
+    Before(Reply),
+}
+
 /// The file that an attempt names, opened by its runner. The token is looked at before anything is opened, and again
 /// when the output is added.
-async fn from_session(call: &Call, key: &TaskKey, path: String) -> Result<Kept, ApiError> {
+async fn from_session(call: &Call, key: &TaskKey, path: String, digest: [u8; 32]) -> Result<Taken, ApiError> {
     let not_found = || ApiError::not_found(format_args!("task {} for this token", key.task));
     let number = match call.identify().await? {
         Identity::Attempt { key: own, number, .. } if own == *key => number,
@@ -120,6 +130,9 @@ async fn from_session(call: &Call, key: &TaskKey, path: String) -> Result<Kept, 
             return Err(ApiError::unauthenticated("this token is not known, or not any more"));
         }
     };
+    if let Some(reply) = call.recall(digest).await? {
+        return Ok(Taken::Before(reply));
+    }
     let attempt = call.board.store.attempt(key, number).await?.ok_or_else(not_found)?;
     if let Some(why) = over(&attempt) {
         return Err(mozi_core::Refusal::AttemptClosed { number, why }.into());
@@ -130,7 +143,7 @@ async fn from_session(call: &Call, key: &TaskKey, path: String) -> Result<Kept, 
         other => other.into(),
     })?;
     let incoming = call.board.blobs.incoming(OUTPUT_BYTES);
-    blocking(move || incoming.read_from(file)).await
+    Ok(Taken::Now(blocking(move || incoming.read_from(file)).await?))
 }
 
 fn over(attempt: &mozi_core::Attempt) -> Option<String> {
@@ -270,10 +283,13 @@ async fn submit(call: &Call, key: TaskKey, about: About, kept: Kept, digest: [u8
     if let Some(pin) = pin {
         pin.committed();
     }
-    let Reply::Output { output, warnings } = answer.reply else {
+    shown(answer.reply, about.warnings, answer.repeated)
+}
+
+fn shown(reply: Reply, mut notes: Vec<String>, repeated: bool) -> Outcome {
+    let Reply::Output { output, warnings } = reply else {
         return Err(ApiError::internal("the reply is no output"));
     };
-    let mut notes = about.warnings;
     notes.extend(warnings);
     let reply = OutputReply {
         output_id: output.id,
@@ -281,7 +297,7 @@ async fn submit(call: &Call, key: TaskKey, about: About, kept: Kept, digest: [u8
         sha256: output.sha256,
         warnings: notes,
     };
-    Ok(replayed(json(StatusCode::CREATED, &reply)?, answer.repeated))
+    Ok(replayed(json(StatusCode::CREATED, &reply)?, repeated))
 }
 
 /// Removes the blob of a refused output, unless something mentions it. Where that is not known, it stays.

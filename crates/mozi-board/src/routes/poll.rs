@@ -43,7 +43,7 @@ pub(super) async fn poll(mut call: Call) -> Outcome {
     }
     let wait = Duration::from_secs(body.wait_seconds.min(MAX_POLL_SECONDS).into());
     let deadline = Instant::now() + wait;
-    let mut commits = call.board.store.subscribe();
+    let mut commits = call.board.store.subscribe_hints();
     let mut due = call.board.due.clone();
     let mut closing = Box::pin(call.closing());
     // What was looked at last: whatever is committed while this runs is another value, and never passed over.

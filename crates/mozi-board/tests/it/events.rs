@@ -79,6 +79,24 @@ async fn with_task() -> TestBoard {
 }
 
 #[tokio::test]
+async fn who_comes_after_a_quiet_while_misses_nothing() {
+    let board = with_task().await;
+    for round in 0..20 {
+        // Nobody watches meanwhile.
+        comment(&board, "unseen").await;
+        let mut reader = Reader::open(&board, EVENTS, VIEWER, None).await;
+        let said = format!("round {round}");
+        comment(&board, &said).await;
+        comment(&board, "the next").await;
+        let (first, kind, _) = reader.next().await.unwrap();
+        let (second, _, _) = reader.next().await.unwrap();
+        let ids = [first, second].map(|id| id.parse::<u64>().unwrap());
+        // Two events are there to begin with, then three a round.
+        assert_eq!((ids, kind.as_str()), ([round * 3 + 4, round * 3 + 5], "comment_added"));
+    }
+}
+
+#[tokio::test]
 async fn pages_count_without_gap() {
     let board = with_task().await;
     for i in 0..5 {

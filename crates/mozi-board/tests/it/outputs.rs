@@ -154,6 +154,20 @@ async fn a_path_is_opened_by_the_runner_for_the_attempt_only() {
     let task = board.get(&run.at("?expand=outputs"), OPERATOR).await.expect(200);
     assert_eq!(task["outputs"][0]["file_name"], "result.txt");
 
+    // A repetition is answered as then, whatever has become of the file; another body is none.
+    let keyed = async |title: &str| {
+        let body = json!({ "type": "document", "title": title, "content_path": "out/result.txt" });
+        let ask = board.ask(&Method::POST, &run.at("/outputs")).token(&run.token);
+        let body = body.to_string().into_bytes();
+        ask.header("idempotency-key", "p1").raw("application/json", body).send().await
+    };
+    let first = keyed("keyed").await.expect(201);
+    board.files.outputs.lock().unwrap().remove("out/result.txt");
+    let again = keyed("keyed").await;
+    assert_eq!((again.header("idempotency-replayed"), again.expect(201)), ("true", first));
+    keyed("another").await.refused(409, "idempotency_conflict");
+    board.files.outputs.lock().unwrap().insert("out/result.txt".to_owned(), file.clone());
+
     add("../secret", &run.token).await.refused(422, "path_refused");
     add("none", &run.token).await.refused(422, "path_refused");
     let opened = board.files.opened.lock().unwrap().len();

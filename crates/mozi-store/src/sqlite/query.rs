@@ -11,7 +11,7 @@ use super::{
     replay,
     rows::{self, Columns, Sql, int},
 };
-use crate::{EventPage, PAGE_LIMIT, Page, ReadError, RunnerWork, Totals};
+use crate::{EventPage, IdempotencyKey, PAGE_LIMIT, Page, ReadError, Recalled, RunnerWork, Totals};
 
 mod check;
 mod list;
@@ -56,6 +56,10 @@ impl<'a> Snapshot<'a> {
 
     pub(crate) fn identify(&self, hash: TokenHash, now: Timestamp) -> Answer<Identity> {
         Ok(load::identity(&load::credential(self.db, hash, now)?))
+    }
+
+    pub(crate) fn recall(&self, key: &IdempotencyKey, now: Timestamp) -> Answer<Recalled> {
+        Ok(replay::recall(self.db, key, now)?)
     }
 
     pub(crate) fn project(&self, id: &ProjectId) -> Answer<Option<Project>> {

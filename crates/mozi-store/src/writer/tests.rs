@@ -6,9 +6,9 @@ use mozi_core::{
     Change, Command, Needs, ProjectId, Reply, Request, State, Timestamp, command::Credential,
     memory::MemoryBoard,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Job, Shift};
+use super::{Announce, Job, Shift};
 use crate::{
     Answer, Committed, IdempotencyKey, SubmitError,
     backend::{Backend, CommitFault, Fault, Recalled},
@@ -164,7 +164,7 @@ type Answered = Result<Answer, SubmitError>;
 fn run(troubles: &[Trouble], projects: &[&str]) -> (Vec<Answered>, Disk, Committed) {
     let disk = Arc::new(Mutex::new(Disk::default()));
     let backend = Flaky { disk: Arc::clone(&disk), open: None, saved: None, troubles: troubles.to_vec() };
-    let (announce, committed) = watch::channel(Committed::default());
+    let (announce, news) = Announce::from(Committed::default());
     let (queue, jobs) = mpsc::channel(100);
     let mut waiting = Vec::new();
     for project in projects {
@@ -180,7 +180,7 @@ fn run(troubles: &[Trouble], projects: &[&str]) -> (Vec<Answered>, Disk, Committ
     Shift { backend, announce }.work(jobs, 100);
     let answers = waiting.into_iter().map(|mut w| w.try_recv().expect("every command is answered")).collect();
     let disk = std::mem::take(&mut *disk.lock().unwrap());
-    (answers, disk, *committed.borrow())
+    (answers, disk, *news.all.borrow())
 }
 
 fn id(text: &str) -> ProjectId {
@@ -285,7 +285,7 @@ fn a_dead_database_is_said() {
 fn who_has_gone_has_not_asked() {
     let disk = Arc::new(Mutex::new(Disk::default()));
     let backend = Flaky { disk: Arc::clone(&disk), open: None, saved: None, troubles: Vec::new() };
-    let (announce, _committed) = watch::channel(Committed::default());
+    let (announce, _news) = Announce::from(Committed::default());
     let (queue, jobs) = mpsc::channel(1);
     let (answer, answered) = oneshot::channel();
     let command = Command::CreateProject { id: id("a"), name: None, settings: Vec::new() };

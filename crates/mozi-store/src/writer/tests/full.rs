@@ -2,7 +2,7 @@
 
 use mozi_core::{Command, TaskKey, TaskSpec, command::NewTask};
 
-use super::{Credential, Job, Request, Shift, SubmitError, Timestamp, mpsc, oneshot, watch};
+use super::{Announce, Credential, Job, Request, Shift, SubmitError, Timestamp, mpsc, oneshot};
 use crate::{Committed, sqlite};
 
 fn ask(command: Command) -> Request {
@@ -14,7 +14,7 @@ fn batch(path: &std::path::Path, pages: u32, commands: Vec<Command>) -> Vec<supe
     let (connection, _) = sqlite::open(path, "x").unwrap();
     connection.pragma_update(None, "max_page_count", pages).unwrap();
     let backend = sqlite::Sqlite::new(connection, path).unwrap();
-    let (announce, _committed) = watch::channel(Committed::default());
+    let (announce, _news) = Announce::from(Committed::default());
     let (queue, jobs) = mpsc::channel(100);
     let mut waiting = Vec::new();
     for command in commands {
