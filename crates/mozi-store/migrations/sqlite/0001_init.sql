@@ -238,8 +238,8 @@ CREATE TABLE outputs (
 CREATE UNIQUE INDEX outputs_key ON outputs (project_id, task_id, output_id);
 CREATE INDEX outputs_blob ON outputs (sha256) WHERE inline = 0;
 
+-- One tree, not a table and an index: each page that a callback changes makes its commit longer.
 CREATE TABLE comments (
-  id INTEGER PRIMARY KEY,
   project_id TEXT COLLATE NOCASE NOT NULL,
   task_id TEXT COLLATE NOCASE NOT NULL,
   comment_id INTEGER NOT NULL,
@@ -251,12 +251,13 @@ CREATE TABLE comments (
   actor_via TEXT,
   created_at INTEGER NOT NULL,
   body TEXT NOT NULL,
+  PRIMARY KEY (project_id, task_id, comment_id),
   FOREIGN KEY (project_id, task_id) REFERENCES tasks (project_id, task_id)
-);
-CREATE UNIQUE INDEX comments_key ON comments (project_id, task_id, comment_id);
+) WITHOUT ROWID;
 
 CREATE TABLE events (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT, -- over all projects, in the order of commits
+  -- Over all projects, in the order of commits. The newest event is never removed: no number comes twice.
+  seq INTEGER PRIMARY KEY,
   project_id TEXT COLLATE NOCASE,        -- none = the stream of what belongs to no project
   id INTEGER NOT NULL,                   -- 1, 2, 3 ... of its stream
   task_id TEXT COLLATE NOCASE,

@@ -55,7 +55,7 @@ fn a_batch_that_does_not_fit_is_answered_command_by_command() {
     };
     let answers = batch(&path, size + 30, (0..64).map(comment).collect());
     let db = rusqlite::Connection::open(&path).unwrap();
-    let mut there = db.prepare("SELECT body FROM comments ORDER BY id").unwrap();
+    let mut there = db.prepare("SELECT body FROM comments ORDER BY comment_id").unwrap();
     let there: Vec<u32> = there
         .query_map([], |row| row.get::<_, String>(0))
         .unwrap()
