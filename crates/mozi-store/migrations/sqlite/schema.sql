@@ -35,7 +35,6 @@ CREATE TABLE attempt_usage (
   PRIMARY KEY (project_id, task_id, attempt_number, line)
 ) WITHOUT ROWID;
 CREATE TABLE comments (
-  id INTEGER PRIMARY KEY,
   project_id TEXT COLLATE NOCASE NOT NULL,
   task_id TEXT COLLATE NOCASE NOT NULL,
   comment_id INTEGER NOT NULL,
@@ -47,8 +46,9 @@ CREATE TABLE comments (
   actor_via TEXT,
   created_at INTEGER NOT NULL,
   body TEXT NOT NULL,
+  PRIMARY KEY (project_id, task_id, comment_id),
   FOREIGN KEY (project_id, task_id) REFERENCES tasks (project_id, task_id)
-);
+) WITHOUT ROWID;
 CREATE TABLE dependencies (
   project_id TEXT COLLATE NOCASE NOT NULL,
   task_id TEXT COLLATE NOCASE NOT NULL,
@@ -59,7 +59,8 @@ CREATE TABLE dependencies (
   FOREIGN KEY (project_id, depends_on) REFERENCES tasks (project_id, task_id)
 ) WITHOUT ROWID;
 CREATE TABLE events (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT, -- over all projects, in the order of commits
+  -- Over all projects, in the order of commits. The newest event is never removed: no number comes twice.
+  seq INTEGER PRIMARY KEY,
   project_id TEXT COLLATE NOCASE,        -- none = the stream of what belongs to no project
   id INTEGER NOT NULL,                   -- 1, 2, 3 ... of its stream
   task_id TEXT COLLATE NOCASE,
@@ -291,7 +292,6 @@ CREATE TABLE users (
   expires_at INTEGER,
   disabled_at INTEGER
 ) WITHOUT ROWID;
-CREATE UNIQUE INDEX comments_key ON comments (project_id, task_id, comment_id);
 CREATE INDEX dependencies_on ON dependencies (project_id, depends_on, task_id, until);
 CREATE UNIQUE INDEX events_key ON events (project_id, id);
 CREATE INDEX events_task ON events (project_id, task_id, id) WHERE task_id IS NOT NULL;
