@@ -90,7 +90,8 @@ class Mozi:
 
     def call(self, method, path, body=None, ok=(200, 201)):
         c = getattr(self.local, "c", None)
-        if c is None:
+        # The server closes what has been idle for long.
+        if c is None or time.monotonic() - self.local.used > 5:
             c = self.local.c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
             c.connect()
             c.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -98,6 +99,7 @@ class Mozi:
                   {"authorization": f"Bearer {self.token}", "content-type": "application/json"})
         r = c.getresponse()
         data = r.read()
+        self.local.used = time.monotonic()
         if r.status not in ok:
             sys.exit(f"{method} {path}: {r.status} {data.decode()}")
         return json.loads(data) if data else None
@@ -405,7 +407,7 @@ def fill(m, finished, pending=0, agent="idle"):
     k = db.execute("SELECT count(*) FROM events WHERE task_id=?", (pattern,)).fetchone()[0]
 
     def copy(table, count, first, change, where):
-        cols = [c for c in columns(table) if c not in ("rowid", "seq")]
+        cols = [c for c in columns(table) if c not in ("id", "seq")]
         select = ", ".join(change.get(c, c) for c in cols)
         db.execute(f"WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i+1 FROM n WHERE i < {first + count - 1}) "
                    f"INSERT INTO {table} ({', '.join(cols)}) SELECT {select} FROM n, (SELECT * FROM {table} WHERE {where})")
@@ -414,6 +416,9 @@ def fill(m, finished, pending=0, agent="idle"):
     session = "lower(substr('00000000-0000-4000-8000-' || printf('%012x', n.i), 1, 36))"
     done = f"task_id='{pattern}'"
     copy("tasks", finished, 1, {"task_id": ident, "created_at": "created_at + n.i", "updated_at": "updated_at + n.i"}, done)
+    texts = ", ".join(c for c in columns("task_texts") if c != "id")
+    db.execute(f"INSERT INTO task_texts (id, {texts}) SELECT t.id, {', '.join('x.' + c for c in texts.split(', '))} FROM tasks t, task_texts x "
+               f"WHERE x.id = (SELECT id FROM tasks WHERE {done}) AND t.id NOT IN (SELECT id FROM task_texts)")
     copy("task_attempts", finished, 1, {"task_id": ident, "session_id": session, "token_hash": "NULL"}, done)
     copy("sessions", finished, 1, {"task_id": ident, "session_id": session}, done)
     rank = f"(SELECT count(*) FROM events e WHERE e.task_id='{pattern}' AND e.seq < events.seq)"
@@ -421,7 +426,7 @@ def fill(m, finished, pending=0, agent="idle"):
     select = ", ".join({"task_id": ident, "id": f"{last} + (n.i-1)*{k} + r + 1"}.get(c, c) for c in cols)
     db.execute(f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < {finished}) "
                f"INSERT INTO events ({', '.join(cols)}) SELECT {select} FROM n, (SELECT *, {rank} AS r FROM events WHERE {done})")
-    db.execute("UPDATE projects SET last_event = last_event + ?, n_done = n_done + ? WHERE project_id='default'", (finished * k, finished))
+    db.execute("UPDATE projects SET last_event = last_event + ?, done = done + ? WHERE project_id='default'", (finished * k, finished))
     db.commit()
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()

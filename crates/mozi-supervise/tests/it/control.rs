@@ -100,7 +100,8 @@ fn whoever_speaks_badly_is_told_or_cut_off_and_harms_nobody() {
         (0..40).map(|_| UnixStream::connect(live.dir.control_path()).unwrap()).collect();
     assert_eq!(control.ask_status().unwrap().supervisor.pid, live.pid());
     drop(many);
-    let mut late = live.control();
+    // Until it has seen that they are gone, whoever comes is one too many.
+    let mut late = until("a free place", || Control::connect(&live.dir, PATIENCE).ok());
     late.request(&Request::Stop { by: "ann".to_owned(), why: String::new(), grace_ms: None }).unwrap();
     live.wait_end();
 }
