@@ -5,12 +5,18 @@
 //! up. While nobody watches the tail rests, and begins again behind what was committed when the first watcher came:
 //! what it passes over is in the watcher's first page, so nothing is lost.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use mozi_core::{Event, EventKind, ProjectId};
 use mozi_store::{Committed, ReadError, Store};
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::{
+    sync::{Notify, broadcast, watch},
+    time::Instant,
+};
 
 use crate::task::Running;
 
@@ -18,6 +24,12 @@ use crate::task::Running;
 const RING: usize = 256;
 /// Events in one batch or page.
 pub(crate) const PAGE: usize = 500;
+
+/// Where events come faster than this per read, the tail waits a little and sends more at once: each batch wakes
+/// every watcher, and a hundred of them would take the machine from those who report.
+const CROWD: usize = 8;
+/// How long it then waits. Events that come one by one are sent at once.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Events of one read, as the streams send them.
 #[derive(Debug)]
@@ -178,11 +190,13 @@ async fn tail(store: Store, mut seen: u64, shared: Arc<Shared>) {
     let mut commits = store.subscribe();
     loop {
         let newest = commits.borrow_and_update().seq;
+        let mut crowded = false;
         while seen < newest {
             match store.all_events(seen, PAGE).await {
                 Ok(events) => {
                     let Some((last, _)) = events.last() else { break };
                     seen = *last;
+                    crowded = events.len() > CROWD;
                     // Without a receiver it is not needed.
                     drop(shared.ring.send(Arc::new(Batch::new(&events))));
                 }
@@ -203,6 +217,8 @@ async fn tail(store: Store, mut seen: u64, shared: Arc<Shared>) {
             seen = shared.rest().from;
         } else if commits.changed().await.is_err() {
             return;
+        } else if crowded {
+            tokio::time::sleep_until(Instant::now() + GATHER).await;
         }
     }
 }
