@@ -13,8 +13,10 @@ use crate::{
 };
 
 pub use fold::{Folded, FoldedAttempt, fold};
+pub use snapshot::Snapshot;
 
 mod fold;
+pub mod snapshot;
 
 /// Something that happened, as everybody may read it.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +51,8 @@ pub enum EventKind {
     TaskCreated { title: String, status: Status, kind: Option<String>, not_before: Option<Timestamp> },
     /// Text, limits, agent or dependencies changed: their names.
     TaskEdited { changed: Vec<String>, not_before: Option<Option<Timestamp>> },
+    /// What a task's events come to, where its creation is not told, or not by this board.
+    TaskSnapshot(Box<Snapshot>),
     /// A task moved.
     StatusChanged(StatusChange),
     /// An attempt was opened.
@@ -112,6 +116,7 @@ impl EventKind {
             Self::SettingsChanged { .. } => "settings_changed".into(),
             Self::TaskCreated { .. } => "task_created".into(),
             Self::TaskEdited { .. } => "task_edited".into(),
+            Self::TaskSnapshot(_) => "task_snapshot".into(),
             Self::StatusChanged(_) => "status_changed".into(),
             Self::AgentStarted { .. } => "agent_started".into(),
             Self::AgentEnded { outcome, .. } => format!("agent_{outcome}"),
@@ -142,6 +147,7 @@ impl EventKind {
                 None => json!({ "changed": changed }),
                 Some(at) => json!({ "changed": changed, "not_before_us": micros(at) }),
             },
+            Self::TaskSnapshot(snapshot) => snapshot.detail(),
             Self::StatusChanged(c) => json!({
                 "from": c.from.as_str(), "to": c.to.as_str(), "detail": c.detail, "kind": c.kind,
                 "verdict_of": c.verdict_of, "revoked": c.revoked,
@@ -216,6 +222,7 @@ fn parse(event_type: &str, d: &Value) -> Option<EventKind> {
                 .collect(),
             not_before: d.get("not_before_us").map(|v| v.as_i64().map(Timestamp::from_micros)),
         },
+        "task_snapshot" => EventKind::TaskSnapshot(Box::new(Snapshot::parse(d)?)),
         "status_changed" => EventKind::StatusChanged(StatusChange {
             from: Status::parse(word("from")?)?,
             to: Status::parse(word("to")?)?,

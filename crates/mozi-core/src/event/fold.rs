@@ -68,11 +68,17 @@ impl Folded {
     }
 }
 
-/// Folds the events of one task, oldest first. None if they do not begin with its creation.
+/// Folds the events of one task, oldest first, from its creation or, where there is one, from the newest
+/// [`Snapshot`](super::Snapshot) on: what was before it may be incomplete. None if they begin with neither.
 pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Option<Folded> {
     let mut folding: Option<Folding> = None;
+    let mut first = true;
     for event in events {
-        if let EventKind::TaskCreated { title: _, status, kind: _, not_before } = &event.kind {
+        if let EventKind::TaskSnapshot(s) = &event.kind {
+            folding = Some(Folding { folded: s.folded.clone(), pause: s.pause });
+        } else if let EventKind::TaskCreated { title: _, status, kind: _, not_before } = &event.kind
+            && first
+        {
             let folded = Folded {
                 status: *status,
                 attempts: Vec::new(),
@@ -82,9 +88,10 @@ pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Option<Folded> {
                 not_before: *not_before,
             };
             folding = Some(Folding { folded, pause: false });
-        } else {
-            step(folding.as_mut()?, event);
+        } else if let Some(folding) = &mut folding {
+            step(folding, event);
         }
+        first = false;
     }
     folding.map(|f| f.folded)
 }
@@ -168,6 +175,7 @@ fn step(folding: &mut Folding, event: &Event) {
         | EventKind::ProjectCreated { .. }
         | EventKind::SettingsChanged { .. }
         | EventKind::TaskCreated { .. }
+        | EventKind::TaskSnapshot(_)
         | EventKind::OutputAdded { .. }
         | EventKind::CommentAdded { .. }
         | EventKind::SessionStarted { .. }

@@ -3,8 +3,10 @@
 use std::collections::{BTreeSet, HashSet};
 
 use mozi_core::{
-    ActorKind, Command, EventKind, Outcome, Reason, Role, Status, TaskKey, Timestamp, Until, WaitingFor,
+    ActorKind, Command, Event, EventKind, Outcome, Reason, Role, Status, TaskKey, Timestamp, Until,
+    WaitingFor,
     command::{Cause, Offer, Report, SessionNote, SettingChange, StartSession, TaskPatch},
+    event::{Folded, Snapshot, fold, snapshot::PRUNED},
     memory::{Failed, MemoryBoard},
     project::{Dispatch, OnNoVerdict, RequireOutput, RetryOrBlock, Review},
     session::{HeldUp, HoldUp},
@@ -27,6 +29,8 @@ struct Play {
     w: World,
     /// Numbers of sessions that were asked for, with a token of the same number.
     asked: Vec<u128>,
+    /// What tasks came to after so many events of the board.
+    snapshots: Vec<(TaskKey, usize, Snapshot)>,
 }
 
 fn pick<T: Copy>(all: &[T], n: u8) -> T {
@@ -35,7 +39,7 @@ fn pick<T: Copy>(all: &[T], n: u8) -> T {
 
 impl Play {
     fn new() -> Self {
-        Self { w: World::new(), asked: Vec::new() }
+        Self { w: World::new(), asked: Vec::new(), snapshots: Vec::new() }
     }
 
     fn task(n: u8) -> TaskKey {
@@ -342,6 +346,38 @@ impl Play {
             assert!(result.is_err(), "an attempt that is over, or unknown, was heard: {command:?}");
         }
         self.check_history(&before);
+        let key = Self::task(step.3);
+        if let Some(task) = self.w.board.tasks.get(&key) {
+            let attempts: Vec<_> = self.w.board.attempts_of(&key).cloned().collect();
+            let snapshot = Snapshot::of(task, &attempts, PRUNED);
+            self.snapshots.push((key, self.w.board.events.len(), snapshot));
+        }
+    }
+
+    /// A history that begins with a snapshot, or holds one anywhere, comes to the rows.
+    fn check_snapshots(&self) {
+        for (key, after, snapshot) in &self.snapshots {
+            let at = self.w.board.events[*after - 1].clone();
+            let parsed = EventKind::parse(
+                "task_snapshot",
+                EventKind::TaskSnapshot(Box::new(snapshot.clone())).detail(),
+            );
+            assert_eq!(parsed, EventKind::TaskSnapshot(Box::new(snapshot.clone())));
+            let told = Event { task: Some(key.task.clone()), kind: parsed, ..at };
+            let of_task = |e: &&Event| e.task.as_ref() == Some(&key.task);
+            let (old, new) = self.w.board.events.split_at(*after);
+            let (old, new): (Vec<_>, Vec<_>) =
+                (old.iter().filter(of_task).collect(), new.iter().filter(of_task).collect());
+            let attempts: Vec<_> = self.w.board.attempts_of(key).cloned().collect();
+            let rows = Some(Folded::of(&self.w.board.tasks[key], &attempts));
+            // All that was before it, the last half, nothing.
+            for from in [0, old.len() / 2, old.len()] {
+                let events = old[from..].iter().copied().chain([&told]).chain(new.iter().copied());
+                assert_eq!(fold(events), rows, "{key:?} from its event {from} on");
+            }
+            let headless = old.iter().skip(1).copied();
+            assert_eq!(fold(headless), None, "a history without a beginning");
+        }
     }
 
     /// Events are only added, and every move of them is one that its actor may make.
@@ -500,6 +536,7 @@ proptest! {
         }
         play.check_waiting();
         play.check_end();
+        play.check_snapshots();
     }
 }
 
