@@ -6,9 +6,11 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use agent::{OutputAdd, ReportArgs, ReportStatus};
+pub(crate) use config::ConfigCommand;
 pub(crate) use task::{Role, TaskAdd, TaskCommand, TaskEdit, Wait};
 
 mod agent;
+mod config;
 mod task;
 
 const AFTER: &str = "\
@@ -72,6 +74,9 @@ pub(crate) enum Command {
         after_help = "Stopping it leaves the agents at work; the next start takes them up again.\n\nExamples:\n  mozi serve\n  mozi serve --listen 127.0.0.1:9000 --data ./mozi-data --config ./mozi.toml"
     )]
     Serve(ServeArgs),
+    /// Check mozi.toml, or show every value with its origin
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Boards of tasks and their settings
     #[command(subcommand)]
     Project(ProjectCommand),

@@ -9,6 +9,7 @@ use crate::{
 
 mod agents;
 mod attempts;
+mod config;
 mod demo;
 mod doctor;
 mod events;
@@ -32,6 +33,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Init => init::run(out),
         Command::Serve(args) => several()?.block_on(crate::serve::run(args)),
         Command::Doctor { data, config } => several()?.block_on(doctor::run(out, data, config.as_deref())),
+        Command::Config(c) => several()?.block_on(config::run(out, c)),
         Command::Openapi => meta::openapi(out),
         Command::Completions { shell } => meta::completions(out, shell),
         Command::Man => meta::man(out),

@@ -18,12 +18,15 @@ use mozi_runner::config::{
 use toml::de::DeTable;
 
 use crate::error::Failure;
-use reader::{Limit, Mistake, Section, Source};
+use reader::{Limit, Lines, Section, Source};
 
 pub(crate) mod env;
 pub(crate) mod openclaw;
 mod reader;
-pub(crate) use reader::nearest;
+pub(crate) mod registry;
+mod values;
+pub(crate) use reader::{Mistake, nearest};
+pub(crate) use values::{Entry, Origin};
 
 /// The address that a board listens on unless told otherwise.
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:8083";
@@ -35,6 +38,8 @@ pub(crate) struct Config {
     pub file: Option<PathBuf>,
     /// The folder in which hooks and bootstraps run and relative programs lie.
     pub dir: PathBuf,
+    /// On which line each key stands.
+    pub lines: Lines,
     pub server: Server,
     /// Sessions at once.
     pub max_sessions: u32,
@@ -75,6 +80,7 @@ impl Config {
         Self {
             file: None,
             dir,
+            lines: Lines::default(),
             server: Server {
                 listen: SocketAddr::from(([127, 0, 0, 1], 8083)),
                 public_url: None,
@@ -117,6 +123,7 @@ impl Config {
             Ok(table) => read_root(&mut config, Section::root(&source, &table)),
             Err(e) => source.mistake(e.span().unwrap_or(0..0), e.message().trim().replace('\n', ": ")),
         }
+        config.lines = source.lines();
         let mistakes = source.into_mistakes();
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
     }

@@ -3,7 +3,7 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     ops::{Range, RangeInclusive},
     path::{Path, PathBuf},
@@ -17,6 +17,8 @@ use toml::{
 };
 
 use mozi_api::wire::parse_duration;
+
+use super::registry;
 
 /// A mistake in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,11 +56,73 @@ pub(crate) struct Source<'t> {
     file: &'t Path,
     text: &'t str,
     mistakes: RefCell<Vec<Mistake>>,
+    /// The lines of the keys that stand in the file.
+    lines: RefCell<BTreeMap<String, usize>>,
+    /// The patterns of all keys that were asked for.
+    asked: RefCell<BTreeSet<String>>,
+}
+
+/// On which line of the file each key stands.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Lines(BTreeMap<String, usize>);
+
+impl Lines {
+    /// The line of a key or a table.
+    pub(crate) fn of(&self, path: &str) -> Option<usize> {
+        self.0.get(path).copied()
+    }
+}
+
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} keys", self.0.len())
+    }
+}
+
+/// Where a key stands, by its pattern and the name of its table: `agents.coder.timeout`, `hooks.0.on`. A name that
+/// TOML would not take bare is quoted.
+pub(crate) fn path_of(pattern: &str, name: Option<&str>) -> String {
+    let Some(name) = name else { return pattern.to_owned() };
+    if pattern.contains('*') {
+        return pattern.replacen('*', &quoted(name), 1);
+    }
+    let (table, key) = pattern.split_once('.').unwrap_or((pattern, ""));
+    format!("{table}.{name}.{key}")
+}
+
+fn quoted(name: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !name.is_empty() && name.chars().all(bare) { name.to_owned() } else { format!("{name:?}") }
 }
 
 impl<'t> Source<'t> {
     pub(crate) fn new(file: &'t Path, text: &'t str) -> Self {
-        Self { file, text, mistakes: RefCell::new(Vec::new()) }
+        Self {
+            file,
+            text,
+            mistakes: RefCell::default(),
+            lines: RefCell::default(),
+            asked: RefCell::default(),
+        }
+    }
+
+    /// On which line each key stands.
+    pub(crate) fn lines(&self) -> Lines {
+        Lines(self.lines.borrow().clone())
+    }
+
+    /// The patterns of all keys that were asked for, whether they are there or not.
+    #[cfg(test)]
+    pub(crate) fn asked(&self) -> BTreeSet<String> {
+        self.asked.borrow().clone()
+    }
+
+    fn line_at(&self, offset: usize) -> usize {
+        self.text.get(..offset).unwrap_or(self.text).matches('\n').count() + 1
+    }
+
+    fn stands(&self, path: String, span: &Range<usize>) {
+        self.lines.borrow_mut().insert(path, self.line_at(span.start));
     }
 
     /// All mistakes, in the order of the file.
@@ -81,22 +145,25 @@ impl<'t> Source<'t> {
 pub(crate) struct Section<'a, 't> {
     source: &'a Source<'t>,
     title: String,
+    /// The title with `*` for names of the user's own.
+    pattern: String,
+    /// The title with the place of a table in a list: `hooks.0`.
+    path: String,
     span: Range<usize>,
     table: &'a DeTable<'t>,
-    known: RefCell<Vec<&'static str>>,
 }
 
 impl<'a, 't> Section<'a, 't> {
     pub(crate) fn root(source: &'a Source<'t>, table: &'a Spanned<DeTable<'t>>) -> Self {
-        Self::at(source, String::new(), 0..0, table.get_ref())
-    }
-    fn at(source: &'a Source<'t>, title: String, span: Range<usize>, table: &'a DeTable<'t>) -> Self {
-        Self { source, title, span, table, known: RefCell::default() }
+        let (title, pattern, path) = (String::new(), String::new(), String::new());
+        Self { source, title, pattern, path, span: 0..0, table: table.get_ref() }
     }
 
     fn get(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'t>>> {
-        self.known.borrow_mut().push(key);
-        self.table.iter().find(|(k, _)| k.get_ref() == key).map(|(_, v)| v)
+        self.source.asked.borrow_mut().insert(below(&self.pattern, key));
+        let (name, value) = self.table.iter().find(|(k, _)| k.get_ref() == key)?;
+        self.source.stands(below(&self.path, key), &name.span());
+        Some(value)
     }
 
     fn is_not(&self, key: &str, value: &Spanned<DeValue<'t>>, wanted: &str) {
@@ -241,6 +308,7 @@ impl<'a, 't> Section<'a, 't> {
         let mut map = BTreeMap::new();
         for (name, value) in section.table {
             if let Some(text) = section.text_of(name.get_ref(), value) {
+                self.source.stands(below(&section.path, name.get_ref()), &name.span());
                 map.insert(name.get_ref().to_string(), text.to_owned());
             }
         }
@@ -248,13 +316,20 @@ impl<'a, 't> Section<'a, 't> {
     }
 
     fn under(&self, name: &str) -> String {
-        if self.title.is_empty() { name.to_owned() } else { format!("{}.{name}", self.title) }
+        below(&self.title, name)
     }
 
     pub(crate) fn section(&self, key: &'static str) -> Option<Section<'a, 't>> {
         let value = self.get(key)?;
         if let DeValue::Table(table) = value.get_ref() {
-            return Some(Self::at(self.source, self.under(key), value.span(), table));
+            return Some(Self {
+                source: self.source,
+                title: self.under(key),
+                pattern: below(&self.pattern, key),
+                path: below(&self.path, key),
+                span: value.span(),
+                table,
+            });
         }
         self.is_not(key, value, &format!("a table: [{}]", self.under(key)));
         None
@@ -264,9 +339,18 @@ impl<'a, 't> Section<'a, 't> {
     pub(crate) fn each(&self, key: &'static str) -> Vec<Section<'a, 't>> {
         let items = self.list(key).unwrap_or_default();
         let mut sections = Vec::new();
-        for value in items {
+        for (i, value) in items.iter().enumerate() {
             if let DeValue::Table(table) = value.get_ref() {
-                sections.push(Self::at(self.source, self.under(key), value.span(), table));
+                let path = below(&self.path, &format!("{key}.{i}"));
+                self.source.stands(path.clone(), &value.span());
+                sections.push(Self {
+                    source: self.source,
+                    title: self.under(key),
+                    pattern: below(&self.pattern, key),
+                    path,
+                    span: value.span(),
+                    table,
+                });
             } else {
                 self.is_not(key, value, &format!("a list of tables: [[{}]]", self.under(key)));
             }
@@ -282,7 +366,7 @@ impl<'a, 't> Section<'a, 't> {
         let Some(parent) = self.section(key) else { return Vec::new() };
         let mut found: Vec<(I, Section<'a, 't>)> = Vec::new();
         for (name, value) in parent.table {
-            let title = parent.under(name.get_ref());
+            let title = parent.under(&quoted(name.get_ref()));
             let DeValue::Table(table) = value.get_ref() else {
                 parent.is_not(name.get_ref(), value, &format!("a table: [{title}]"));
                 continue;
@@ -292,7 +376,15 @@ impl<'a, 't> Section<'a, 't> {
                     let text = format!("[{title}] is there twice: ids are the same whatever their case");
                     self.source.mistake(name.span(), text);
                 }
-                Ok(id) => found.push((id, Self::at(self.source, title, name.span(), table))),
+                Ok(id) => {
+                    let pattern = below(&parent.pattern, "*");
+                    self.source.stands(title.clone(), &name.span());
+                    let path = title.clone();
+                    found.push((
+                        id,
+                        Self { source: self.source, title, pattern, path, span: name.span(), table },
+                    ));
+                }
                 Err(why) => self.source.mistake(name.span(), why.to_string()),
             }
         }
@@ -311,13 +403,12 @@ impl<'a, 't> Section<'a, 't> {
 
     /// Whether the key stands in the file.
     pub(crate) fn has(&self, key: &'static str) -> bool {
-        self.known.borrow_mut().push(key);
         self.table.iter().any(|(k, _)| k.get_ref() == key)
     }
 
-    /// Ends the reading: whatever was never asked for is a mistake.
+    /// Ends the reading: whatever is no key of this table is a mistake.
     pub(crate) fn finish(self) {
-        let known = self.known.into_inner();
+        let mut known = registry::keys_of(&self.pattern);
         for (name, _) in self.table {
             let name_ = name.get_ref().as_ref();
             if known.contains(&name_) {
@@ -327,16 +418,21 @@ impl<'a, 't> Section<'a, 't> {
             let mut text = format!("unknown key `{name_}`{place}");
             if let Some(near) = nearest(name_, &known) {
                 text.push_str(&format_near(near));
+            } else if let Some(other) = registry::elsewhere(name_) {
+                text.push_str(": it belongs into ");
+                text.push_str(&other);
             } else {
-                let mut all = known.clone();
-                all.sort_unstable();
-                all.dedup();
+                known.sort_unstable();
                 text.push_str("; known here: ");
-                text.push_str(&all.join(", "));
+                text.push_str(&known.join(", "));
             }
             self.source.mistake(name.span(), text);
         }
     }
+}
+
+fn below(table: &str, key: &str) -> String {
+    if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }
 }
 
 fn format_near(near: &str) -> String {

@@ -73,6 +73,101 @@ fn every_key_of_the_manual_is_read() {
     insta::assert_debug_snapshot!(config);
 }
 
+/// A file with a table of every kind.
+const EVERY_TABLE: &str = r#"
+[server]
+[runner]
+[agent_defaults]
+timeout = "3h"
+env = { A = "secret" }
+[agents.shell]
+runtime = "command"
+command = ["true"]
+env = { B = "2" }
+[agents."a.b"]
+runtime = "openclaw"
+openclaw_agent = "dev"
+[projects.app]
+path = "/src/app"
+[bootstraps.mine]
+command = ["true"]
+[[hooks]]
+on = ["agent_*"]
+run = ["true"]
+"#;
+
+#[test]
+fn the_reader_and_the_table_of_settings_know_the_same_keys() {
+    let (file, table) = (Path::new("mozi.toml"), DeTable::parse(EVERY_TABLE).unwrap());
+    let source = Source::new(file, EVERY_TABLE);
+    read_root(&mut Config::empty("/".into()), Section::root(&source, &table));
+    let asked = source.asked();
+    let below = |a: &str, b: &str| b.len() > a.len() && b.starts_with(a) && b.as_bytes()[a.len()] == b'.';
+    let leaves: Vec<&String> = asked.iter().filter(|a| !asked.iter().any(|b| below(a, b))).collect();
+    for key in &leaves {
+        assert!(registry::setting(key).is_some(), "the reader takes {key}, which the table does not know");
+    }
+    for setting in registry::SETTINGS {
+        assert!(
+            asked.contains(setting.path),
+            "the table has {}, which the reader never asks for",
+            setting.path
+        );
+    }
+}
+
+#[test]
+fn every_key_is_shown_and_its_default_is_what_the_table_says() {
+    let values = parse(EVERY_TABLE).values();
+    for setting in registry::SETTINGS {
+        assert!(values.iter().any(|v| v.pattern == setting.path), "{} is not shown", setting.path);
+    }
+    let plain = parse(
+        "[agents.a]\nruntime=\"command\"\ncommand=[\"x\"]\n[agents.o]\nruntime=\"openclaw\"\n[projects.p]\n[bootstraps.b]\ncommand=[\"x\"]\n\
+         [[hooks]]\non=[\"agent_*\"]\nrun=[\"x\"]\n",
+    );
+    for value in plain.values().iter().filter(|v| !v.path.starts_with("agents.o.")) {
+        let setting = registry::setting(value.pattern).unwrap();
+        if setting.default.starts_with('(') || value.pattern == "agents.*.env" {
+            continue;
+        }
+        let written: toml::Table = format!("x = {}", setting.default).parse().unwrap();
+        let span = |v: &serde_json::Value| v.as_str().and_then(|t| mozi_api::wire::parse_duration(t).ok());
+        let default = serde_json::to_value(&written["x"]).unwrap();
+        let same =
+            default == value.value || (span(&default).is_some() && span(&default) == span(&value.value));
+        assert!(same, "{}: {} is not {}", value.path, value.value, setting.default);
+    }
+}
+
+#[test]
+fn every_value_knows_where_it_comes_from() {
+    let config = parse(EVERY_TABLE);
+    let origins: Vec<String> = config
+        .values()
+        .iter()
+        .filter(|v| v.path.starts_with("agents.") || v.path.starts_with("hooks."))
+        .map(|v| format!("{} = {} ({})", v.path, v.value, config.origin(v).show(config.file.as_deref())))
+        .collect();
+    insta::assert_snapshot!(origins.join("\n"));
+}
+
+#[test]
+fn two_configurations_differ_by_keys() {
+    let old = parse(EVERY_TABLE);
+    assert!(old.difference(&parse(EVERY_TABLE)).is_empty());
+    let text = EVERY_TABLE
+        .replace("[server]", "[server]\nlisten = \"127.0.0.1:1\"")
+        .replace("[runner]", "[runner]\nmax_sessions = 2")
+        .replace("[agents.\"a.b\"]", "[agents.c]")
+        .replace("B = \"2\"", "B = \"3\"");
+    let found = old.difference(&parse(&text));
+    assert_eq!(found.added, ["agents.c"]);
+    assert_eq!(found.removed, ["agents.\"a.b\""]);
+    assert_eq!(found.changed, ["agents.shell.env.B", "runner.max_sessions"]);
+    assert_eq!(found.needs_restart, ["server.listen"]);
+}
+
 #[test]
 fn unknown_keys_are_told_with_the_nearest_one() {
     insta::assert_snapshot!(mistakes(

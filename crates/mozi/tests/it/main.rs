@@ -12,6 +12,7 @@
 )]
 
 mod command_line;
+mod config;
 mod faults;
 mod first_run;
 mod life;
