@@ -80,6 +80,30 @@ impl WaitingFor {
             Self::Person { .. } => "person",
         }
     }
+
+    /// It does not pass by itself: somebody has to see to it.
+    pub const fn needs_somebody(&self) -> bool {
+        match self {
+            Self::Dependency { status, .. } => status.is_end(),
+            Self::AttemptEnding { held_up, .. } => held_up.is_some(),
+            Self::AgentPaused { until, .. } => until.is_none(),
+            Self::NoAgent
+            | Self::AgentUnknown { .. }
+            | Self::AgentOffline { .. }
+            | Self::AgentHeldBack { .. }
+            | Self::AgentRole { .. }
+            | Self::Manual
+            | Self::Archived
+            | Self::Review
+            | Self::Person { .. } => true,
+            Self::Time { .. }
+            | Self::AgentSlot { .. }
+            | Self::ProjectSlot { .. }
+            | Self::RunnerSlot { .. }
+            | Self::Attempt { .. }
+            | Self::FolderBusy => false,
+        }
+    }
 }
 
 impl std::fmt::Display for WaitingFor {

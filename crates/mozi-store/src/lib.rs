@@ -8,6 +8,7 @@
 mod backend;
 mod checkpoint;
 mod error;
+mod overview;
 mod query;
 mod reader;
 mod reads;
@@ -25,6 +26,9 @@ use tokio::sync::{oneshot, watch};
 
 pub use backend::Recalled;
 pub use error::{OpenError, ReadError, SubmitError};
+pub use overview::{
+    Delayed, EndedLine, Listed, Overview, OverviewQuery, RunningLine, Spent, TaskLine, WaitingGroup,
+};
 pub use query::{
     AttemptView, EventPage, Page, PromptMaterial, RunnerWork, TaskPage, TaskQuery, TaskSort, TaskView,
     Totals, Upstream, Wanted,

@@ -12,8 +12,8 @@ use mozi_core::{
 };
 
 use crate::{
-    AttemptView, EventPage, IdempotencyKey, PAGE_LIMIT, Page, PromptMaterial, ReadError, Recalled,
-    RunnerWork, Store, TaskPage, TaskQuery, TaskView, Totals, Wanted, sqlite::Snapshot,
+    AttemptView, EventPage, IdempotencyKey, Overview, OverviewQuery, PAGE_LIMIT, Page, PromptMaterial,
+    ReadError, Recalled, RunnerWork, Store, TaskPage, TaskQuery, TaskView, Totals, Wanted, sqlite::Snapshot,
 };
 
 /// How long one part of a check may take: the soundness of a large file is not seen in seconds.
@@ -261,6 +261,14 @@ impl Store {
     /// As for every question.
     pub async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, ReadError> {
         self.read(move |s| s.next_due(now)).await
+    }
+
+    /// The board, or one project of it, at a glance.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn overview(&self, query: OverviewQuery, now: Timestamp) -> Result<Overview, ReadError> {
+        self.read(move |s| s.overview(&query, now)).await
     }
 
     /// Totals over all projects.

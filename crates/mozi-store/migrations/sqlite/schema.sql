@@ -304,6 +304,8 @@ CREATE INDEX projects_reviewer ON projects (reviewer) WHERE archived = 0 AND dis
 CREATE INDEX sessions_clean ON sessions (runner_id) WHERE clean_requested = 1 AND completed_at IS NOT NULL;
 CREATE INDEX sessions_open ON sessions (started_at, session_id) WHERE completed_at IS NULL;
 CREATE INDEX sessions_started ON sessions (started_at, session_id);
+CREATE INDEX task_attempts_ended ON task_attempts (project_id, completed_at, task_id, attempt_number)
+  WHERE completed_at IS NOT NULL;
 CREATE UNIQUE INDEX task_attempts_key ON task_attempts (project_id, task_id, attempt_number);
 CREATE UNIQUE INDEX task_attempts_open ON task_attempts (project_id, task_id) WHERE completed_at IS NULL;
 CREATE UNIQUE INDEX task_attempts_session ON task_attempts (session_id);
@@ -311,6 +313,9 @@ CREATE UNIQUE INDEX task_attempts_token ON task_attempts (token_hash) WHERE toke
 CREATE INDEX tasks_backoff ON tasks (project_id, not_before) WHERE not_before_by_board = 1;
 CREATE INDEX tasks_created ON tasks (project_id, status, created_at);
 CREATE INDEX tasks_delayed ON tasks (queue_from) WHERE queue_from IS NOT NULL;
+CREATE INDEX tasks_desk ON tasks (project_id, status, queue_role, queue_agent, updated_at)
+  WHERE status = 'blocked' AND coalesce(kind, '') NOT IN ('held', 'dry_run')
+     OR status = 'review' AND open_role IS NOT 'reviewer';
 CREATE UNIQUE INDEX tasks_key ON tasks (project_id, task_id);
 CREATE INDEX tasks_parent ON tasks (project_id, parent) WHERE parent IS NOT NULL;
 CREATE INDEX tasks_priority ON tasks (project_id, status, priority, created_at);

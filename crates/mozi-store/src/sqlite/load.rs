@@ -47,7 +47,7 @@ pub(super) fn exists(db: &Connection, sql: &str, params: impl Params) -> Sql<boo
 
 /// A statement over the columns of one kind of row.
 macro_rules! select {
-    ($columns:expr, $rest:literal) => {{
+    ($columns:expr, $rest:expr) => {{
         static SQL: std::sync::LazyLock<String> =
             std::sync::LazyLock::new(|| format!("SELECT {} FROM {}", $columns, $rest));
         SQL.as_str()

@@ -9,7 +9,10 @@ use crate::OpenError;
 
 /// All of them, in order: number n brings a database of version n - 1 to version n. A migration lets the version
 /// before it go on reading.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_init.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_init.sql"),
+    include_str!("../../migrations/sqlite/0002_the_whole_surface.sql"),
+];
 
 /// Marks the file as a board's: "Mozi".
 const APPLICATION_ID: i32 = 0x4d6f_7a69;

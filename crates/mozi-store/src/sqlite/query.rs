@@ -15,6 +15,7 @@ use crate::{EventPage, IdempotencyKey, PAGE_LIMIT, Page, ReadError, Recalled, Ru
 
 mod check;
 mod list;
+mod overview;
 mod page;
 mod prompt;
 

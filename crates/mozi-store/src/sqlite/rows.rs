@@ -58,7 +58,7 @@ impl<'a> Columns<'a> {
         self.next = i.saturating_add(1);
         Ok(self.row.get_ref(i)?.as_str()?)
     }
-    fn opt_str(&mut self) -> Sql<Option<&'a str>> {
+    pub(super) fn opt_str(&mut self) -> Sql<Option<&'a str>> {
         let i = self.next;
         self.next = i.saturating_add(1);
         Ok(self.row.get_ref(i)?.as_str_or_null()?)
@@ -67,7 +67,7 @@ impl<'a> Columns<'a> {
         let word = self.str()?;
         parse(word).ok_or_else(|| bad(word))
     }
-    fn opt_word<T>(&mut self, parse: fn(&str) -> Option<T>) -> Sql<Option<T>> {
+    pub(super) fn opt_word<T>(&mut self, parse: fn(&str) -> Option<T>) -> Sql<Option<T>> {
         self.opt_str()?.map(|word| parse(word).ok_or_else(|| bad(word))).transpose()
     }
     pub(super) fn id<T: FromStr>(&mut self) -> Sql<T> {
@@ -77,10 +77,10 @@ impl<'a> Columns<'a> {
     fn opt_id<T: FromStr>(&mut self) -> Sql<Option<T>> {
         self.opt_str()?.map(|id| id.parse().map_err(|_| bad(id))).transpose()
     }
-    fn time(&mut self) -> Sql<Timestamp> {
+    pub(super) fn time(&mut self) -> Sql<Timestamp> {
         self.get().map(Timestamp::from_micros)
     }
-    fn opt_time(&mut self) -> Sql<Option<Timestamp>> {
+    pub(super) fn opt_time(&mut self) -> Sql<Option<Timestamp>> {
         Ok(self.get::<Option<i64>>()?.map(Timestamp::from_micros))
     }
     fn json(&mut self) -> Sql<Value> {
@@ -93,10 +93,10 @@ impl<'a> Columns<'a> {
         }
         serde_json::from_str(text).map_err(|_| bad(text))
     }
-    fn count(&mut self) -> Sql<u64> {
+    pub(super) fn count(&mut self) -> Sql<u64> {
         self.get::<i64>().map(unsigned)
     }
-    fn opt_count(&mut self) -> Sql<Option<u64>> {
+    pub(super) fn opt_count(&mut self) -> Sql<Option<u64>> {
         Ok(self.get::<Option<i64>>()?.map(unsigned))
     }
     fn millis(&mut self) -> Sql<Duration> {

@@ -2,5 +2,6 @@
 
 mod idempotency;
 mod lists;
+mod overview;
 mod queue;
 mod stories;

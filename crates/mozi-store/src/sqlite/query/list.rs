@@ -19,11 +19,17 @@ use crate::{
 };
 
 /// What claims are decided by, loaded once for a page.
-struct Ground {
-    agents: BTreeMap<AgentId, Agent>,
-    runners: BTreeMap<RunnerId, Runner>,
-    live: Vec<Session>,
+pub(super) struct Ground {
+    pub(super) agents: BTreeMap<AgentId, Agent>,
+    pub(super) runners: BTreeMap<RunnerId, Runner>,
+    pub(super) live: Vec<Session>,
     now: Timestamp,
+}
+
+impl Ground {
+    pub(super) fn floor(&self) -> Floor<'_> {
+        Floor { agents: &self.agents, runners: &self.runners, live: &self.live, busy: &[], now: self.now }
+    }
 }
 
 /// Where a task stands in a list: the number sorted by, a second one, and its place in the order of creation.
@@ -31,7 +37,7 @@ struct Ground {
 struct Rank(i64, i64, i64);
 
 impl Snapshot<'_> {
-    fn ground(&self, now: Timestamp) -> Sql<Ground> {
+    pub(super) fn ground(&self, now: Timestamp) -> Sql<Ground> {
         Ok(Ground {
             agents: self.all_agents()?.into_iter().map(|a| (a.id.clone(), a)).collect(),
             runners: load::runners(self.db)?.into_iter().map(|r| (r.id.clone(), r)).collect(),
@@ -46,14 +52,7 @@ impl Snapshot<'_> {
             Some(open) => load::attempt(self.db, &task.key, open.number)?,
             None => None,
         };
-        let floor = Floor {
-            agents: &ground.agents,
-            runners: &ground.runners,
-            live: &ground.live,
-            busy: &[],
-            now: ground.now,
-        };
-        let waiting_for = waiting::waiting_for(&task, project, &dependencies, open.as_ref(), floor);
+        let waiting_for = waiting::waiting_for(&task, project, &dependencies, open.as_ref(), ground.floor());
         Ok(TaskView { task, dependencies, open, waiting_for })
     }
 

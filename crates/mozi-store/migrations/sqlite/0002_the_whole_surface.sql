@@ -1,0 +1,11 @@
+-- What the overview of a board asks for.
+
+-- Tasks that wait for a person, the longest first: questions and trouble, and results that no agent is going to
+-- review (where queue_role is set, the project decides whether an agent does).
+CREATE INDEX tasks_desk ON tasks (project_id, status, queue_role, queue_agent, updated_at)
+  WHERE status = 'blocked' AND coalesce(kind, '') NOT IN ('held', 'dry_run')
+     OR status = 'review' AND open_role IS NOT 'reviewer';
+
+-- Attempts by their end: what has been spent since.
+CREATE INDEX task_attempts_ended ON task_attempts (project_id, completed_at, task_id, attempt_number)
+  WHERE completed_at IS NOT NULL;
