@@ -88,6 +88,11 @@ pub struct PauseAgent {
     pub detail: Option<String>,
 }
 
+/// Nothing more to say (body of `POST …/resume`; may be left out).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeAgent {}
+
 /// The part that starts agents on one machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Runner {

@@ -10,6 +10,10 @@ use crate::{
     wire::{AgentId, Object, ProjectId, TaskId, Time, show_duration},
 };
 
+pub use types::EVENT_TYPES;
+
+mod types;
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Event {

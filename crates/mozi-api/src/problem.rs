@@ -123,6 +123,7 @@ impl From<&core::Refusal> for Problem {
                 let waits: Vec<WaitingFor> = waiting_for.iter().map(Into::into).collect();
                 problem.with("waiting_for", json!(waits))
             }
+            R::VersionMismatch { current } => problem.with("version", *current),
             R::DependencyCycle { task, on } => {
                 problem.with("task_id", task.as_str()).with("depends_on", on.as_str())
             }

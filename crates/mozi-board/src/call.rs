@@ -2,7 +2,10 @@
 
 use std::{
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,6 +25,7 @@ use mozi_core::{
 };
 use mozi_store::{Answer, IdempotencyKey, Recalled};
 use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
 use crate::{
@@ -32,6 +36,9 @@ use crate::{
     serve::{BodyPause, Closing},
     task,
 };
+
+/// Says that this answer was given before, under the same key.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// What a handler answers.
 pub(crate) type Outcome = Result<Response, ApiError>;
@@ -49,6 +56,10 @@ pub(crate) struct Call {
     pub(crate) who: Option<Identity>,
     bearer: Option<Bearer>,
     params: Option<RawPathParams>,
+    /// The digest of the body that was read, where an `Idempotency-Key` asks for it.
+    digest: Option<[u8; 32]>,
+    /// Set when an answer of before is given again.
+    repeated: Arc<AtomicBool>,
 }
 
 /// The one entrance of every route.
@@ -59,13 +70,20 @@ pub(crate) async fn enter(
 ) -> Response {
     let (head, body) = request.into_parts();
     let id = request_id(&board, &head.headers);
+    let repeated = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&repeated);
     let work = async move {
         let body = Mutex::new(body);
-        let mut call = Call { board, head, body, who: None, bearer: None, params: None };
+        let mut call =
+            Call { board, head, body, who: None, bearer: None, params: None, digest: None, repeated };
         call.admit(route).await?;
         (route.handler)(call).await
     };
-    finish(id, AssertUnwindSafe(work).catch_unwind().await)
+    let mut response = finish(id, AssertUnwindSafe(work).catch_unwind().await);
+    if seen.load(Ordering::Relaxed) {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
 }
 
 /// Where no route is, or none for this method.
@@ -287,7 +305,11 @@ impl Call {
             return Err(ApiError::too_large("the body", limit));
         }
         let whole = self.collect(limit);
-        timeout(all_of(limit), whole).await.unwrap_or_else(|_| Err(ApiError::timeout()))
+        let whole = timeout(all_of(limit), whole).await.unwrap_or_else(|_| Err(ApiError::timeout()))?;
+        if self.head.headers.contains_key(IDEMPOTENCY_KEY) {
+            self.digest = Some(Sha256::digest(&whole).into());
+        }
+        Ok(whole)
     }
 
     async fn collect(&mut self, limit: u64) -> Result<Bytes, ApiError> {
@@ -357,40 +379,88 @@ impl Call {
         let via = self.text_header(&VIA, 40)?.unwrap_or("http").to_owned();
         let credential = self.bearer.map_or(Credential::None, |b| Credential::Token(b.hash));
         let (now, seed) = (self.board.clock.now(), self.board.clock.seed());
+        let command = match versions(&self.head.headers)? {
+            None => command,
+            Some(_) if command.changes().is_none() => {
+                return Err(ApiError::invalid(
+                    "if-match",
+                    "is not for this call: what it changes has no version",
+                ));
+            }
+            Some(versions) => Command::IfVersion { versions, command: Box::new(command) },
+        };
         Ok(Request { credential, via: Some(via), now, seed, command })
     }
 
-    /// Asks the store, in the name of whose the token is.
+    /// Asks the store, in the name of whose the token is; once for each `Idempotency-Key` and body.
     pub(crate) async fn submit(&self, command: Command) -> Result<Answer, ApiError> {
-        Ok(self.board.store.submit(self.request(command)?, None).await?)
+        let digest = self.digest.unwrap_or_else(|| Sha256::digest(b"").into());
+        self.submit_once(command, digest).await
     }
 
-    /// The same, once for each `Idempotency-Key`; `body` gives the digest of what must be the same again.
-    pub(crate) async fn submit_once(
-        &self,
-        command: Command,
-        body: impl FnOnce() -> [u8; 32],
-    ) -> Result<Answer, ApiError> {
-        let key = self.idempotency_key(body)?;
-        Ok(self.board.store.submit(self.request(command)?, key).await?)
+    /// The same with another digest of what must be the same again.
+    pub(crate) async fn submit_once(&self, command: Command, digest: [u8; 32]) -> Result<Answer, ApiError> {
+        let key = self.idempotency_key(digest)?;
+        let answer = self.board.store.submit(self.request(command)?, key).await?;
+        self.repeated.fetch_or(answer.repeated, Ordering::Relaxed);
+        Ok(answer)
     }
 
     /// What was answered to this request before, if it is a repetition. Who asks must have been looked at.
-    pub(crate) async fn recall(&self, body: [u8; 32]) -> Result<Option<Reply>, ApiError> {
-        let Some(key) = self.idempotency_key(|| body)? else { return Ok(None) };
+    pub(crate) async fn recall(&self, digest: [u8; 32]) -> Result<Option<Reply>, ApiError> {
+        let Some(key) = self.idempotency_key(digest)? else { return Ok(None) };
         match self.board.store.recall(key, self.board.clock.now()).await? {
             Recalled::Nothing => Ok(None),
             Recalled::OtherBody => Err(mozi_core::Refusal::IdempotencyConflict.into()),
-            Recalled::Answer(reply) => Ok(Some(*reply)),
+            Recalled::Answer(reply) => {
+                self.repeated.store(true, Ordering::Relaxed);
+                Ok(Some(*reply))
+            }
         }
     }
 
-    fn idempotency_key(&self, body: impl FnOnce() -> [u8; 32]) -> Result<Option<IdempotencyKey>, ApiError> {
+    /// The key of a POST: other methods do the same when they are asked again.
+    fn idempotency_key(&self, digest: [u8; 32]) -> Result<Option<IdempotencyKey>, ApiError> {
+        if self.head.method != http::Method::POST {
+            return Ok(None);
+        }
         let Some(key) = self.text_header(&IDEMPOTENCY_KEY, 255)? else { return Ok(None) };
         let who = self.bearer.map(|b| crate::clock::hex(&b.hash.0)).unwrap_or_default();
         let scope = format!("{who} {} {}", self.head.method, self.head.uri.path());
-        Ok(Some(IdempotencyKey { scope, key: key.to_owned(), body_sha256: body() }))
+        Ok(Some(IdempotencyKey { scope, key: key.to_owned(), body_sha256: digest }))
     }
+
+    /// A secret that only this very request gives again: same credential, same key, same body. None without a key.
+    pub(crate) fn repeatable_secret(&self, prefix: &str) -> Result<Option<String>, ApiError> {
+        let Some(key) = self.text_header(&IDEMPOTENCY_KEY, 255)? else { return Ok(None) };
+        let bearer = self.head.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        let digest = self.digest.unwrap_or_default();
+        let parts = [bearer.unwrap_or_default(), self.head.uri.path().as_bytes(), key.as_bytes(), &digest];
+        Ok(Some(self.board.secret.derive(prefix, &parts)))
+    }
+}
+
+/// The versions that `If-Match` names; none for no such header and for `*`.
+fn versions(headers: &HeaderMap) -> Result<Option<Vec<u64>>, ApiError> {
+    let mut versions = Vec::new();
+    for value in headers.get_all(header::IF_MATCH) {
+        for tag in value.to_str().unwrap_or("?").split(',').map(str::trim) {
+            let number = tag.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(tag);
+            match number.parse() {
+                Ok(version) => versions.push(version),
+                Err(_) if tag == "*" => return Ok(None),
+                // The tag of something else, or a weak one, which never matches.
+                Err(_) if tag.ends_with('"') => versions.push(0),
+                Err(_) => {
+                    return Err(ApiError::invalid(
+                        "if-match",
+                        "must be an `ETag`: a version in quotes, or *",
+                    ));
+                }
+            }
+        }
+    }
+    Ok((!versions.is_empty()).then_some(versions))
 }
 
 /// How long a whole body of so many bytes may take: whoever sends a byte now and then is not waited for.

@@ -105,6 +105,13 @@ impl ApiError {
         Self::of("events_expired", "the events asked for are not kept any more: begin anew at `oldest_id`")
             .with("oldest_id", oldest)
     }
+    /// A token is asked for again under its key, and the key that its secret was made with is not here any more.
+    pub(crate) fn secret_is_gone() -> Self {
+        Self::of(
+            "idempotency_conflict",
+            "the token was made, but its secret cannot be shown again: revoke it and make another",
+        )
+    }
     /// Something that must not happen: the log says what, the answer does not.
     pub(crate) fn internal(what: &str) -> Self {
         tracing::error!("internal error: {what}");

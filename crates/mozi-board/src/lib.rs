@@ -15,6 +15,7 @@ mod mask;
 mod openapi;
 pub mod prompt;
 mod routes;
+mod secret;
 mod serve;
 mod task;
 
@@ -59,6 +60,14 @@ pub enum BoardError {
     /// Its folder of blobs.
     #[error("open the folder of outputs: {0}")]
     Blobs(#[from] BlobError),
+    /// What it keeps to itself.
+    #[error("keep the board's secret in {path}: {source}", path = .path.display())]
+    Secret {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// Its store.
     #[error("begin: {0}")]
     Submit(#[from] SubmitError),
@@ -76,6 +85,7 @@ pub struct Board {
     pub(crate) hosts: auth::Hosts,
     pub(crate) blobs: files::Blobs,
     pub(crate) fanout: fanout::Fanout,
+    pub(crate) secret: secret::Secret,
     /// Rings when a time has come.
     pub(crate) due: watch::Receiver<u64>,
     /// Large bodies at once: each may be held in memory whole.
@@ -95,6 +105,7 @@ impl Board {
         clock: Clock,
     ) -> Result<Arc<Self>, BoardError> {
         let blobs = files::Blobs::open(&config.data_dir)?;
+        let secret = secret::Secret::open(&config.data_dir)?;
         let (now, seed) = (clock.now(), clock.seed());
         let started =
             Request { credential: Credential::Board, via: None, now, seed, command: Command::BoardStarted };
@@ -115,6 +126,7 @@ impl Board {
             hosts,
             blobs,
             fanout,
+            secret,
             due,
             large_bodies: Semaphore::new(2),
             _due: running,

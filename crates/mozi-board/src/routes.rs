@@ -11,7 +11,7 @@ use axum::{
 use futures_util::future::BoxFuture;
 use http::Method;
 use mozi_api::{
-    agent::{Agent, PauseAgent, Runner},
+    agent::{Agent, PauseAgent, ResumeAgent, Runner},
     attempt::Attempt,
     event::EventPage,
     health::{Health, Version},
@@ -94,7 +94,7 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
     get("/api/agents", A::READ, agents::list).says("Agents that runners have named").lists::<Agent>(),
     get("/api/agents/{a}", A::READ, agents::show).says("An agent").answers::<Agent>(),
     post("/api/agents/{a}/pause", A::OPERATE, agents::pause).says("Gives an agent no more work").takes::<PauseAgent>().answers::<Agent>(),
-    post("/api/agents/{a}/resume", A::OPERATE, agents::resume).says("Gives it work again").answers::<Agent>(),
+    post("/api/agents/{a}/resume", A::OPERATE, agents::resume).says("Gives it work again").takes::<ResumeAgent>().answers::<Agent>(),
     get("/api/runners", A::READ, agents::runners).says("Runners").lists::<Runner>(),
     get("/api/tokens", A::READ_ADMIN, tokens::list).says("Tokens, without their secrets").lists::<Token>(),
     post("/api/tokens", A::ADMIN, tokens::create).says("Makes a token; its secret is shown once").takes::<CreateToken>().makes::<CreatedToken>(),

@@ -121,6 +121,45 @@ pub enum Command {
     },
     /// Repairs due times that a jump of the clock has moved out of reach.
     Due,
+    /// The command, if what it changes is in one of these versions; else it is refused.
+    IfVersion { versions: Vec<u64>, command: Box<Self> },
+}
+
+impl Command {
+    /// The task or the project that it changes, where that has a version.
+    pub fn changes(&self) -> Option<Versioned<'_>> {
+        let mut command = self;
+        while let Self::IfVersion { command: inner, .. } = command {
+            command = inner;
+        }
+        if let Self::SetProject { id, .. } = command {
+            return Some(Versioned::Project(id));
+        }
+        // Asked so, a new command need not say that it changes nothing that has a version.
+        let key = if let Self::EditTask { key, .. }
+        | Self::SetDependency { key, .. }
+        | Self::RemoveDependency { key, .. }
+        | Self::AddComment { key, .. } = command
+        {
+            Some(key)
+        } else if let Self::Report(r) = command {
+            Some(&r.key)
+        } else if let Self::AddOutput(o) = command {
+            Some(&o.key)
+        } else {
+            None
+        };
+        key.map(Versioned::Task)
+    }
+}
+
+/// What has a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Versioned<'a> {
+    /// A project.
+    Project(&'a ProjectId),
+    /// A task.
+    Task(&'a TaskKey),
 }
 
 /// A new task.

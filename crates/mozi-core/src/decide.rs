@@ -24,6 +24,7 @@ mod report;
 mod review;
 mod sessions;
 mod tokens;
+mod version;
 
 /// Decides `request` on `state`, which holds what [`Request::needs`] named.
 ///
@@ -31,8 +32,12 @@ mod tokens;
 /// A [`Refusal`] when the rules do not allow it; then nothing is to be written.
 pub fn decide(state: State, request: &Request) -> Result<Decision, Refusal> {
     let mut desk = Desk::new(state, request);
-    let d = &mut desk;
-    let reply = match &request.command {
+    let reply = carry_out(&mut desk, &request.command)?;
+    Ok(Decision { reply, changes: desk.finish() })
+}
+
+fn carry_out(d: &mut Desk<'_>, command: &Command) -> Result<Reply, Refusal> {
+    match command {
         Command::CreateProject { id, name, settings } => projects::create(d, id, name.as_deref(), settings),
         Command::SetProject { id, name, settings, archived } => {
             projects::set(d, id, name.as_ref(), settings, *archived)
@@ -67,8 +72,8 @@ pub fn decide(state: State, request: &Request) -> Result<Decision, Refusal> {
             deliver::notice(d, key.as_ref(), *attempt_number, agent.as_ref(), code, text, more)
         }
         Command::Due => due::due(d),
-    }?;
-    Ok(Decision { reply, changes: desk.finish() })
+        Command::IfVersion { versions, command } => version::if_version(d, versions, command),
+    }
 }
 
 /// The answer to a status report.

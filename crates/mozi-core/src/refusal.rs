@@ -39,6 +39,8 @@ pub enum Refusal {
     ProjectArchived { project: String },
     /// The same key with another body.
     IdempotencyConflict,
+    /// It has changed since its author looked.
+    VersionMismatch { current: u64 },
 }
 
 impl Refusal {
@@ -59,6 +61,7 @@ impl Refusal {
             Self::SessionActive { .. } => "session_active",
             Self::ProjectArchived { .. } => "project_archived",
             Self::IdempotencyConflict => "idempotency_conflict",
+            Self::VersionMismatch { .. } => "version_mismatch",
         }
     }
 
@@ -115,6 +118,9 @@ impl std::fmt::Display for Refusal {
             Self::ProjectArchived { project } => write!(f, "project {project} is archived"),
             Self::IdempotencyConflict => {
                 f.write_str("this Idempotency-Key was used before, with another body")
+            }
+            Self::VersionMismatch { current } => {
+                write!(f, "it has changed in between: its version is {current} now; look at it and ask again")
             }
         }
     }

@@ -430,3 +430,23 @@ fn every_refusal_has_a_status_and_what_belongs_to_it() {
     let waits = json!(Problem::from(&R::NotClaimable { waiting_for: vec![core::WaitingFor::Manual] }));
     assert_eq!(waits["waiting_for"][0]["kind"], json!("manual"));
 }
+
+#[test]
+fn every_type_of_event_has_a_meaning() {
+    use mozi_api::event::EVENT_TYPES;
+    // Their names stand in one function; there is no list of them to be asked for.
+    let source = include_str!("../../../mozi-core/src/event.rs");
+    let (_, after) = source.split_once("pub fn name(&self) -> String").expect("the function");
+    let (body, _) = after.split_once("/// The `detail`").expect("its end");
+    let mut names: Vec<String> =
+        body.split('"').skip(1).step_by(2).filter(|n| !n.contains('{')).map(str::to_owned).collect();
+    assert!(names.len() > 12, "{names:?}");
+    names.extend(Outcome::ALL.iter().map(|o| format!("agent_{o}")));
+    for name in names {
+        let meaning = EVENT_TYPES.iter().find(|(n, _)| *n == name).map(|(_, m)| *m);
+        assert!(meaning.is_some_and(|m| m.len() > 10), "{name} is missing in EVENT_TYPES");
+    }
+    let mut all: Vec<_> = EVENT_TYPES.iter().map(|(n, _)| *n).collect();
+    all.sort_unstable();
+    assert!(all.windows(2).all(|w| w[0] != w[1]), "each once");
+}

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use mozi_api::{
     Page,
-    agent::{Agent, PauseAgent, Runner},
+    agent::{Agent, PauseAgent, ResumeAgent, Runner},
 };
 use mozi_core::{AgentId, Command, Reply};
 
@@ -39,8 +39,9 @@ pub(super) async fn pause(mut call: Call) -> Outcome {
     answer(&call, &agent).await
 }
 
-pub(super) async fn resume(call: Call) -> Outcome {
+pub(super) async fn resume(mut call: Call) -> Outcome {
     let agent: AgentId = call.path("a", "agent")?;
+    let ResumeAgent {} = call.json_or_default().await?;
     let answered = call.submit(Command::ResumeAgent { agent: agent.clone() }).await?;
     match answered.reply {
         Reply::Agent(_) => answer(&call, &agent).await,

@@ -18,7 +18,6 @@ use mozi_core::{Command, Identity, OutputType, Reply, TaskKey, command, output::
 use sha2::{Digest as _, Sha256};
 use tokio::{sync::SemaphorePermit, time::timeout};
 
-use super::reports::replayed;
 use crate::{
     Board,
     call::{Call, JSON_BYTES, Outcome, all_of, json},
@@ -80,7 +79,7 @@ pub(super) async fn add(mut call: Call) -> Outcome {
             about.file_name = path.rsplit('/').next().map(str::to_owned);
             match from_session(&call, &key, path, digest).await? {
                 Taken::Now(kept) => kept,
-                Taken::Before(reply) => return shown(reply, about.warnings, true),
+                Taken::Before(reply) => return shown(reply, about.warnings),
             }
         }
         (Some(_), Some(_)) => {
@@ -271,7 +270,7 @@ async fn submit(call: &Call, key: TaskKey, about: About, kept: Kept, digest: [u8
         content,
         claimed_agent: about.agent,
     };
-    let answer = match call.submit_once(Command::AddOutput(Box::new(new)), || digest).await {
+    let answer = match call.submit_once(Command::AddOutput(Box::new(new)), digest).await {
         Ok(answer) => answer,
         Err(e) => {
             if let Some(pin) = pin {
@@ -283,10 +282,10 @@ async fn submit(call: &Call, key: TaskKey, about: About, kept: Kept, digest: [u8
     if let Some(pin) = pin {
         pin.committed();
     }
-    shown(answer.reply, about.warnings, answer.repeated)
+    shown(answer.reply, about.warnings)
 }
 
-fn shown(reply: Reply, mut notes: Vec<String>, repeated: bool) -> Outcome {
+fn shown(reply: Reply, mut notes: Vec<String>) -> Outcome {
     let Reply::Output { output, warnings } = reply else {
         return Err(ApiError::internal("the reply is no output"));
     };
@@ -297,7 +296,7 @@ fn shown(reply: Reply, mut notes: Vec<String>, repeated: bool) -> Outcome {
         sha256: output.sha256,
         warnings: notes,
     };
-    Ok(replayed(json(StatusCode::CREATED, &reply)?, repeated))
+    json(StatusCode::CREATED, &reply)
 }
 
 /// Removes the blob of a refused output, unless something mentions it. Where that is not known, it stays.

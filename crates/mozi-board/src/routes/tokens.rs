@@ -24,11 +24,18 @@ pub(super) async fn create(mut call: Call) -> Outcome {
     let Identity::User { user, .. } = call.identify().await? else {
         return Err(ApiError::unauthenticated("this token is not known, or not any more"));
     };
-    let secret = new_secret("mozi_u_")?;
+    // Asked again under its key, the secret must be the same, and it is stored nowhere.
+    let secret = match call.repeatable_secret("mozi_u_")? {
+        Some(secret) => secret,
+        None => new_secret("mozi_u_")?,
+    };
     let answer = call.submit(body.into_command(hash_token(&secret), user)).await?;
     let Reply::Token(token) = answer.reply else {
         return Err(ApiError::internal("the reply is no token"));
     };
+    if token.hash != hash_token(&secret) {
+        return Err(ApiError::secret_is_gone());
+    }
     let created = CreatedToken { token: secret, info: Token::from(&*token) };
     Ok(location(json(StatusCode::CREATED, &created)?, "/api/tokens"))
 }

@@ -7,6 +7,8 @@ mod documents;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod outputs;
@@ -26,3 +28,5 @@ mod sockets;
 mod support;
 #[cfg(test)]
 mod tasks;
+#[cfg(test)]
+mod versions;

@@ -112,23 +112,7 @@ impl Ask<'_> {
 
 impl TestBoard {
     pub(crate) async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(Options::new(dir.path().join("mozi.db"), "board-1")).unwrap();
-        let clock = Clock::manual(Timestamp::from_micros(START));
-        let files = Arc::new(FakeFiles::default());
-        let config = BoardConfig {
-            data_dir: dir.path().to_owned(),
-            public_url: "http://board.example:8083".to_owned(),
-            agent_url: "http://127.0.0.1:8083".to_owned(),
-            allowed_hosts: vec!["mozi.lan".to_owned()],
-            listen_hosts: Vec::new(),
-            prompts_dir: None,
-            default_language: Language::En,
-            version: "0.1.0".to_owned(),
-        };
-        let shared: Arc<dyn SessionFiles> = Arc::<FakeFiles>::clone(&files);
-        let board = Board::new(store.clone(), config, shared, clock.clone()).await.unwrap();
-        let this = Self { router: router(board), store, clock, files, dir };
+        let this = Self::open(tempfile::tempdir().unwrap()).await;
         let user = |role| Holder::User { user: "ann".to_owned(), role };
         for (token, holder, project) in [
             (ADMIN, user(UserRole::Admin), None),
@@ -145,6 +129,36 @@ impl TestBoard {
             this.post("/api/projects", ADMIN, &json!({ "project_id": id })).await.expect(201);
         }
         this
+    }
+
+    /// The same board, ended and begun again.
+    pub(crate) async fn restarted(self) -> Self {
+        let Self { router, store, clock, files: _, dir } = self;
+        let now = clock.now();
+        drop((router, store));
+        let this = Self::open(dir).await;
+        this.clock.set(now);
+        this
+    }
+
+    /// A board over what is in the folder.
+    async fn open(dir: tempfile::TempDir) -> Self {
+        let store = Store::open(Options::new(dir.path().join("mozi.db"), "board-1")).unwrap();
+        let clock = Clock::manual(Timestamp::from_micros(START));
+        let files = Arc::new(FakeFiles::default());
+        let config = BoardConfig {
+            data_dir: dir.path().to_owned(),
+            public_url: "http://board.example:8083".to_owned(),
+            agent_url: "http://127.0.0.1:8083".to_owned(),
+            allowed_hosts: vec!["mozi.lan".to_owned()],
+            listen_hosts: Vec::new(),
+            prompts_dir: None,
+            default_language: Language::En,
+            version: "0.1.0".to_owned(),
+        };
+        let shared: Arc<dyn SessionFiles> = Arc::<FakeFiles>::clone(&files);
+        let board = Board::new(store.clone(), config, shared, clock.clone()).await.unwrap();
+        Self { router: router(board), store, clock, files, dir }
     }
 
     /// A command of the board itself.

@@ -14,7 +14,11 @@ impl Request {
         if let Credential::Token(hash) = self.credential {
             needs.credential = Some(hash);
         }
-        match &self.command {
+        let mut command = &self.command;
+        while let Command::IfVersion { command: inner, .. } = command {
+            command = inner;
+        }
+        match command {
             Command::CreateProject { id, .. } | Command::SetProject { id, .. } => {
                 needs.projects.push(id.clone());
             }
@@ -94,6 +98,8 @@ impl Request {
                 needs.token = Some(name.clone());
             }
             Command::Notice { key, .. } => needs.tasks.extend(key.clone()),
+            // Looked through above.
+            Command::IfVersion { .. } => {}
             Command::Due => {
                 needs.far_due = true;
                 needs.paused_agents = true;

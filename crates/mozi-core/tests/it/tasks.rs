@@ -200,3 +200,37 @@ fn notices_are_written_by_mozi_alone() {
     w.ok(Who::Runner, notice());
     assert_eq!(w.history("t"), ["task_created", "outbox_refused"]);
 }
+
+#[test]
+fn a_command_counts_for_the_version_that_was_seen() {
+    let mut w = World::new();
+    w.add("t");
+    let seen = w.task("t").version;
+    let patch = mozi_core::command::TaskPatch { title: Some("Better".into()), ..Default::default() };
+    let edit = Command::EditTask { key: key("t"), patch: Box::new(patch) };
+    let only = |versions: &[u64], command: &Command| Command::IfVersion {
+        versions: versions.to_vec(),
+        command: Box::new(command.clone()),
+    };
+    let before = w.board.clone();
+    assert_eq!(w.refused(Who::Operator, only(&[seen + 1], &edit)), "version_mismatch");
+    // Whoever may not know of it learns nothing of its version.
+    assert_eq!(w.refused(Who::Stranger, only(&[seen + 1], &edit)), "not_found");
+    assert_eq!(w.refused(Who::Viewer, only(&[seen + 1], &edit)), "forbidden");
+    assert_eq!(w.refused(Who::Nobody, only(&[seen + 1], &edit)), "unauthenticated");
+    assert!(w.board == before);
+    w.ok(Who::Operator, only(&[seen + 1, seen], &edit));
+    assert_eq!(w.refused(Who::Operator, only(&[seen], &edit)), "version_mismatch");
+    // A decision, too; and an output changes the version like any edit.
+    let c = w.claim("t");
+    w.deliver(&c);
+    let seen = w.task("t").version;
+    w.deliver(&c);
+    let hold = World::say("t", Status::Blocked, Some("wait"));
+    assert_eq!(w.refused(Who::Operator, only(&[seen], &hold)), "version_mismatch");
+    w.ok(Who::Operator, only(&[seen + 1], &hold));
+    let name =
+        Command::SetProject { id: project(), name: Some(None), settings: Vec::new(), archived: Some(true) };
+    assert_eq!(w.refused(Who::Operator, only(&[99], &name)), "version_mismatch");
+    w.ok(Who::Operator, only(&[1], &name));
+}

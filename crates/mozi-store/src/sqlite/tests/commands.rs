@@ -311,6 +311,12 @@ impl World {
                 archived: (p[1] % 8 < 3).then_some(p[1] % 8 == 2),
             },
         };
+        let command = if p[7].is_multiple_of(9) && command.changes().is_some() {
+            let versions = vec![u64::from(p[3] % 4), u64::from(p[4] % 12)];
+            Command::IfVersion { versions, command: Box::new(command) }
+        } else {
+            command
+        };
         if credential == Credential::Board && step.seed.is_multiple_of(16) {
             credential = Credential::Token(hash(240 + p[0] % 16));
         }

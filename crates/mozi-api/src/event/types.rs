@@ -1,0 +1,43 @@
+//! Every type of event with what it says.
+
+/// Every `event_type` with its meaning. An open list: clients pass over what they do not know.
+pub const EVENT_TYPES: &[(&str, &str)] = &[
+    ("project_created", "A project was made"),
+    (
+        "settings_changed",
+        "Settings, name or archive mark of a project changed: `detail.changed` has the new values",
+    ),
+    ("task_created", "A task was made"),
+    ("task_edited", "Text, limits, agent or dependencies of a task changed: `detail.changed` names them"),
+    ("task_snapshot", "A task as it was when its history begins here, after an import or a pruning"),
+    ("status_changed", "A task moved: `detail` has `from`, `to`, and why"),
+    ("agent_started", "An attempt was opened: a runner claimed the task for an agent"),
+    ("agent_completed", "An attempt ended after its verdict, or with exit 0 where that is the verdict"),
+    ("agent_no_verdict", "An attempt ended with exit 0 and without a verdict"),
+    ("agent_crashed", "An attempt ended with another exit status or a signal, without a verdict"),
+    ("agent_timed_out", "An attempt was ended at its deadline"),
+    ("agent_stalled", "An attempt was ended because it gave no sign of life for too long"),
+    ("agent_cancelled", "An attempt was taken from its task and stopped"),
+    ("agent_over_budget", "An attempt was ended at a limit of tokens, cost or output"),
+    ("agent_spawn_failed", "An agent could not be started"),
+    ("agent_lost", "The supervisor or the machine of an attempt vanished"),
+    ("agent_dry_run", "An attempt was opened and closed without starting anything, as asked"),
+    ("output_added", "An output was delivered"),
+    ("comment_added", "A comment was added"),
+    ("review_given", "A result was approved or sent back"),
+    ("session_started", "The process of an agent runs"),
+    ("session_ended", "A session without a task was closed"),
+    ("agent_paused", "An agent is given no work"),
+    ("agent_resumed", "An agent is given work again"),
+    ("token_created", "A credential was made"),
+    ("token_revoked", "A credential was taken back"),
+    ("user_created", "A user was made"),
+    ("config_reloaded", "The configuration was read anew"),
+    ("config_refused", "A changed configuration was not taken: `detail` says why"),
+    ("backup_made", "A backup was written"),
+    ("idle", "Nothing runs any more and nothing is ready to run"),
+    (
+        "notice",
+        "Something was refused, given up, truncated, repeated or fallen back: `detail.code` says what",
+    ),
+];
