@@ -60,6 +60,35 @@ pub enum OpenError {
     },
 }
 
+/// Why a database could not be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// There is no room for the copy.
+    #[error("copy the database to {}: the disk is full", .target.display())]
+    Full {
+        /// Where the copy should have been.
+        target: PathBuf,
+    },
+    /// The copy cannot be made there.
+    #[error("write {}: {source}", .target.display())]
+    Target {
+        /// Where the copy should have been.
+        target: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Anything else that the database says.
+    #[error("copy {} to {}: {why}", .path.display(), .target.display())]
+    Failed {
+        /// The database.
+        path: PathBuf,
+        /// Where the copy should have been.
+        target: PathBuf,
+        /// What it says.
+        why: String,
+    },
+}
+
 /// Why a command has no answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SubmitError {

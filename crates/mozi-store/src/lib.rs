@@ -25,7 +25,7 @@ use mozi_core::{Reply, Request};
 use tokio::sync::{oneshot, watch};
 
 pub use backend::Recalled;
-pub use error::{OpenError, ReadError, SubmitError};
+pub use error::{CopyError, OpenError, ReadError, SubmitError};
 pub use overview::{
     Delayed, EndedLine, Listed, Overview, OverviewQuery, RunningLine, Spent, TaskLine, WaitingGroup,
 };
@@ -33,6 +33,7 @@ pub use query::{
     AttemptView, EventPage, Page, PromptMaterial, RunnerWork, TaskPage, TaskQuery, TaskSort, TaskView,
     Totals, Upstream, Wanted,
 };
+pub use sqlite::copy::{Contents, Format, NamedBlob, contents, copy, format_of, unsound};
 
 use crate::{
     reader::Readers,

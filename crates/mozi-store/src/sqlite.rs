@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod apply;
+pub(crate) mod copy;
 mod kept;
 mod load;
 mod migrate;

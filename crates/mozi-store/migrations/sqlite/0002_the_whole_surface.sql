@@ -9,3 +9,6 @@ CREATE INDEX tasks_desk ON tasks (project_id, status, queue_role, queue_agent, u
 -- Attempts by their end: what has been spent since.
 CREATE INDEX task_attempts_ended ON task_attempts (project_id, completed_at, task_id, attempt_number)
   WHERE completed_at IS NOT NULL;
+
+-- Pruning: events up to this number over all projects are not all there any more.
+ALTER TABLE meta ADD COLUMN pruned_seq INTEGER NOT NULL DEFAULT 0;

@@ -17,11 +17,11 @@ const MIGRATIONS: &[&str] = &[
 /// Marks the file as a board's: "Mozi".
 const APPLICATION_ID: i32 = 0x4d6f_7a69;
 
-fn known() -> u32 {
+pub(super) fn known() -> u32 {
     u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
 }
 
-fn explain(path: &Path, e: &rusqlite::Error) -> OpenError {
+pub(super) fn explain(path: &Path, e: &rusqlite::Error) -> OpenError {
     if is_corrupt(e) {
         OpenError::Corrupt { path: path.to_owned(), why: e.to_string() }
     } else {
@@ -66,7 +66,7 @@ fn make(path: &Path) -> Result<(), OpenError> {
 }
 
 /// The version of a database that may be used here.
-fn version(connection: &Connection, path: &Path) -> Result<u32, OpenError> {
+pub(super) fn version(connection: &Connection, path: &Path) -> Result<u32, OpenError> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let read = || Ok((pragma("application_id")?, pragma("user_version")?));
     let (application, version) = read().map_err(|e: rusqlite::Error| {
