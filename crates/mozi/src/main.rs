@@ -10,6 +10,7 @@ mod commands;
 mod config;
 mod context;
 mod error;
+mod house;
 mod output;
 mod serve;
 

@@ -308,10 +308,15 @@ fn not_listening(listen: SocketAddr, e: &std::io::Error) -> Failure {
 async fn open_store(data: &Path) -> Result<Store> {
     let id =
         mozi_runner::fresh_key().map_err(|e| Failure::new(format!("could not get random bytes: {e}")))?;
-    let options = mozi_store::Options::new(data.join("mozi.db"), id);
-    let opened = tokio::task::spawn_blocking(move || Store::open(options)).await;
-    let opened = opened.map_err(|e| Failure::new(format!("could not open the database: {e}")))?;
-    opened.map_err(|e| {
+    let (options, data) = (mozi_store::Options::new(data.join("mozi.db"), id), data.to_path_buf());
+    let opened = tokio::task::spawn_blocking(move || {
+        if let Some(copy) = crate::house::before::a_migration(&data)? {
+            note(format!("the database is brought to a newer format; as it was before: {}", copy.display()));
+        }
+        Ok(Store::open(options))
+    });
+    let opened = opened.await.map_err(|e| Failure::new(format!("could not open the database: {e}")))?;
+    opened?.map_err(|e| {
         let failure = Failure::new(format!("could not {e}"));
         match e {
             OpenError::Corrupt { .. } => failure.hint("restore the data folder from a backup"),

@@ -15,6 +15,7 @@ mod command_line;
 mod config;
 mod faults;
 mod first_run;
+mod house;
 mod life;
 mod restart;
 mod review;
