@@ -13,6 +13,7 @@
 
 mod command_line;
 mod config;
+mod documents;
 mod faults;
 mod first_run;
 mod house;
