@@ -1,6 +1,6 @@
 //! The driver: carries out what [`step`](crate::step) decides, and brings back what came of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::pin::pin;
 use std::process::Child;
 use std::sync::Arc;
@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use mozi_api::runner::{Hello, HelloAgent, KnownOrder, Offer, Poll as PollBody, RunnerNotice};
 use mozi_api::{Client, ClientError};
-use mozi_core::{AgentId, SessionId};
+use mozi_core::{AgentId, ProjectId, SessionId};
 use mozi_supervise::Error;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::config::{RunnerConfig, Verdict};
+use crate::control::{Control, Told, held_back};
 use crate::entropy;
 use crate::error::{FileError, RunnerError};
 use crate::orders::Word;
@@ -36,13 +37,14 @@ const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Claims and follows until `shutdown`; agents stay at work beyond it.
 ///
-/// `client` carries the runner's token.
+/// `client` carries the runner's token; `control` is the ear for what the program around it has to say.
 ///
 /// # Errors
 /// If the folders cannot be made or the board does not let the runner in. Anything later is tried again.
 pub async fn run(
     config: RunnerConfig,
     client: Client,
+    control: Control,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunnerError> {
     let mut shutdown = pin!(shutdown);
@@ -61,12 +63,7 @@ pub async fn run(
         () = &mut shutdown => return Ok(()),
     };
     let shared = Arc::new(shared);
-    let in_place = shared
-        .config
-        .projects
-        .iter()
-        .filter(|(_, project)| workspace::in_place(Some(project)).is_some())
-        .map(|(id, _)| id.clone());
+    let config = shared.config();
     let fresh = || match entropy::Offer::fresh() {
         Ok(offer) => Some(offer),
         Err(error) => {
@@ -75,12 +72,12 @@ pub async fn run(
         }
     };
     let mut runner =
-        Runner::new(shared.config.max_sessions, shared.config.agents.keys().cloned(), in_place, fresh);
+        Runner::new(config.max_sessions, config.agents.keys().cloned(), in_place(&config), fresh);
     let mut actions = runner.step(Duration::ZERO, Event::Probed(held_back));
     actions.extend(runner.step(Duration::ZERO, Event::Greeted(Ok(()))));
     let mut driver = Driver::new(shared, runner, children);
     driver.carry_out(actions);
-    driver.drive(shutdown).await;
+    driver.drive(control, shutdown).await;
     Ok(())
 }
 
@@ -100,6 +97,11 @@ struct Driver {
     tell: mpsc::Sender<Beside>,
     found: mpsc::Receiver<Beside>,
     leaving: bool,
+    /// A hello is under way; one more follows it, so that the board never takes an older word for the newer one.
+    greeting: bool,
+    greet_again: bool,
+    /// Who waits for the board to know of a change.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 /// What a task is for.
@@ -107,6 +109,7 @@ struct Driver {
 enum For {
     Session(SessionId),
     Hello,
+    Change,
     Poll(u64),
     Look,
 }
@@ -121,8 +124,8 @@ enum Part {
 
 /// News from what goes on beside.
 pub(crate) enum Beside {
-    /// What stands in the way of agents.
-    Probed(BTreeMap<AgentId, Option<String>>),
+    /// What stands in the way of agents, and by which state of the configuration.
+    Probed(u64, BTreeMap<AgentId, Option<String>>),
     /// A session's agent was heard of at the board.
     SignOfLife(SessionId),
 }
@@ -130,7 +133,6 @@ pub(crate) enum Beside {
 impl Driver {
     fn new(shared: Arc<Shared>, runner: Runner, children: mpsc::Receiver<Child>) -> Self {
         let (tell, found) = mpsc::channel(256);
-        let wants_hooks = hooks::are_wanted(&shared.config);
         let mut driver = Self {
             shared,
             runner,
@@ -145,13 +147,21 @@ impl Driver {
             tell,
             found,
             leaving: false,
+            greeting: false,
+            greet_again: false,
+            waiting: Vec::new(),
         };
         driver.keep_up(Part::Reaping, Duration::ZERO);
         driver.keep_up(Part::Probing, Duration::ZERO);
-        if wants_hooks {
-            driver.keep_up(Part::Hooks, Duration::ZERO);
-        }
+        driver.keep_hooks();
         driver
+    }
+
+    /// Reads events as soon as there is a use for them.
+    fn keep_hooks(&mut self) {
+        if hooks::are_wanted(&self.shared.config()) && !self.parts.values().any(|p| *p == Part::Hooks) {
+            self.keep_up(Part::Hooks, Duration::ZERO);
+        }
     }
 
     fn keep_up(&mut self, part: Part, pause: Duration) {
@@ -183,14 +193,20 @@ impl Driver {
         }
     }
 
-    async fn drive(&mut self, mut shutdown: std::pin::Pin<&mut impl Future<Output = ()>>) {
+    async fn drive(
+        &mut self,
+        mut control: Control,
+        mut shutdown: std::pin::Pin<&mut impl Future<Output = ()>>,
+    ) {
         while !self.leaving {
             let wake = self.runner.wake_at().map(|at| self.began + at);
             let event = tokio::select! {
                 () = &mut shutdown => Some(Event::ShutDown),
                 Some(done) = self.tasks.join_next_with_id() => self.done(done),
                 Some(news) = self.found.recv() => match news {
-                    Beside::Probed(found) => Some(Event::Probed(found)),
+                    Beside::Probed(of, found) => {
+                        (of == self.shared.draining().1).then_some(Event::Probed(found))
+                    }
                     Beside::SignOfLife(id) => {
                         // A queue that is half full has one in it; the rest is for orders.
                         if let Some(words) = self.words.get(&id).filter(|w| w.capacity() > WORDS / 2) {
@@ -199,6 +215,10 @@ impl Driver {
                         None
                     }
                 },
+                told = control.next() => {
+                    self.change(told);
+                    None
+                }
                 Some(ended) = self.beside.join_next_with_id() => {
                     self.part_ended(ended);
                     None
@@ -213,6 +233,54 @@ impl Driver {
             }
         }
         self.leave().await;
+    }
+
+    /// Goes by something else. The board hears of it once it is known what stands in the way of the agents.
+    fn change(&mut self, Told { change, done }: Told) {
+        self.shared.change(change);
+        self.waiting.push(done);
+        self.keep_hooks();
+        let shared = Arc::clone(&self.shared);
+        self.spawn(For::Change, async move {
+            // Of several changes the last one counts, whichever is probed first.
+            loop {
+                let (_, of) = shared.draining();
+                let (config, agents) = (shared.config(), probe(&shared).await);
+                if of == shared.draining().1 {
+                    let in_place = in_place(&config);
+                    return Event::Reconfigured { max_sessions: config.max_sessions, agents, in_place };
+                }
+            }
+        });
+    }
+
+    fn greet(&mut self) {
+        if self.greeting {
+            self.greet_again = true;
+            return;
+        }
+        self.greeting = true;
+        let (shared, held_back) = (Arc::clone(&self.shared), self.runner.held_back().clone());
+        self.spawn(For::Hello, async move {
+            let answer = shared.client.runner_hello(&shared.id, &hello(&shared, &held_back)).await;
+            Event::Greeted(answer.map(drop).map_err(|e| failure("say hello to the board", &e)))
+        });
+    }
+
+    /// What a hello has brought; none while another one has to follow it.
+    fn greeted(&mut self, event: Event) -> Option<Event> {
+        self.greeting = false;
+        if std::mem::take(&mut self.greet_again) {
+            self.greet();
+            return None;
+        }
+        if matches!(event, Event::Greeted(Ok(()))) && !self.of.values().any(|f| matches!(f, For::Change)) {
+            for done in self.waiting.drain(..) {
+                // Whoever has gone away does not wait.
+                done.send(()).ok();
+            }
+        }
+        Some(event)
     }
 
     /// What a finished task has brought.
@@ -232,10 +300,15 @@ impl Driver {
         if let Some(For::Session(session)) = what {
             self.words.remove(&session);
         }
+        let what = what?;
+        if matches!(what, For::Hello) {
+            return self.greeted(event.unwrap_or(Event::Greeted(Err(Failure::Passing))));
+        }
         // Of a session whose task broke the next look finds what is left.
-        event.or(match what? {
+        event.or(match what {
             For::Session(session) => Some(Event::Over(session)),
-            For::Hello => Some(Event::Greeted(Err(Failure::Passing))),
+            // What was changed holds all the same; the next probe brings it to the board.
+            For::Hello | For::Change => None,
             For::Poll(number) => Some(Event::Polled(number, Err(Failure::Passing))),
             For::Look => Some(Event::Looked(Err(Failure::Passing))),
         })
@@ -245,14 +318,7 @@ impl Driver {
         for action in actions {
             let shared = Arc::clone(&self.shared);
             match action {
-                Action::Hello => {
-                    let held_back = self.runner.held_back().clone();
-                    self.spawn(For::Hello, async move {
-                        let answer =
-                            shared.client.runner_hello(&shared.config.id, &hello(&shared, &held_back)).await;
-                        Event::Greeted(answer.map(drop).map_err(|e| failure("say hello to the board", &e)))
-                    });
-                }
+                Action::Hello => self.greet(),
                 Action::Poll(poll) => {
                     self.drop_poll();
                     self.poll = Some(self.spawn(For::Poll(poll.number), ask(shared, poll)));
@@ -324,7 +390,7 @@ impl Driver {
                 "some sessions are still being started; the next start of the board looks after them"
             );
         }
-        let goodbye = self.shared.client.runner_goodbye(&self.shared.config.id);
+        let goodbye = self.shared.client.runner_goodbye(&self.shared.id);
         if !matches!(tokio::time::timeout(GOODBYE_WITHIN, goodbye).await, Ok(Ok(()))) {
             tracing::debug!("the board was not told goodbye");
         }
@@ -350,7 +416,7 @@ async fn ask(shared: Arc<Shared>, poll: Box<Poll>) -> Event {
             .collect(),
         wait_seconds: u32::try_from(poll.wait.as_secs()).unwrap_or(0),
     };
-    let answer = shared.client.runner_poll(&shared.config.id, &body).await;
+    let answer = shared.client.runner_poll(&shared.id, &body).await;
     Event::Polled(poll.number, answer.map_err(|error| failure("ask the board for work", &error)))
 }
 
@@ -371,7 +437,7 @@ async fn first_hello(
     let body = hello(shared, held_back);
     let mut backoff = Backoff::board();
     loop {
-        match shared.client.runner_hello(&shared.config.id, &body).await {
+        match shared.client.runner_hello(&shared.id, &body).await {
             Ok(reply) => return Ok(reply.board_id),
             Err(error) if !error.is_passing() && error.problem().is_some() => {
                 return Err(RunnerError::NotLetIn(error.to_string()));
@@ -383,7 +449,7 @@ async fn first_hello(
 }
 
 fn hello(shared: &Shared, held_back: &BTreeMap<AgentId, Option<String>>) -> Hello {
-    let config = &shared.config;
+    let config = shared.config();
     let agents = config.agents.iter().map(|(id, agent)| HelloAgent {
         id: id.clone().into(),
         runtime: if config.dry_run { "dry-run" } else { agent.runtime.name() }.to_owned(),
@@ -410,9 +476,13 @@ fn hello(shared: &Shared, held_back: &BTreeMap<AgentId, Option<String>>) -> Hell
 
 /// What stands in the way of each agent now.
 async fn probe(shared: &Shared) -> BTreeMap<AgentId, Option<String>> {
+    let config = shared.config();
+    if let Some(why) = shared.draining().0 {
+        return held_back(config.agents.keys().cloned(), &why);
+    }
     let mut found = BTreeMap::new();
-    for (id, agent) in &shared.config.agents {
-        found.insert(id.clone(), runtime::obstacle(&shared.config, agent, &shared.versions).await);
+    for (id, agent) in &config.agents {
+        found.insert(id.clone(), runtime::obstacle(&config, agent, &shared.versions).await);
     }
     found
 }
@@ -421,10 +491,17 @@ async fn keep_probing(shared: Arc<Shared>, tell: mpsc::Sender<Beside>) {
     // Nobody tells when a program is installed or a Gateway comes up.
     loop {
         sleep(PROBE_EVERY).await;
-        if tell.send(Beside::Probed(probe(&shared).await)).await.is_err() {
+        let (_, of) = shared.draining();
+        if tell.send(Beside::Probed(of, probe(&shared).await)).await.is_err() {
             return;
         }
     }
+}
+
+/// The projects whose own folder is worked in.
+fn in_place(config: &RunnerConfig) -> BTreeSet<ProjectId> {
+    let all = config.projects.iter().filter(|(_, project)| workspace::in_place(Some(project)).is_some());
+    all.map(|(id, _)| id.clone()).collect()
 }
 
 /// Takes leave of supervisors that have ended, so that no zombie stays.
@@ -457,7 +534,7 @@ async fn clean(shared: Arc<Shared>, id: SessionId) -> Event {
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(5));
     loop {
         let dir = shared.dir(id);
-        let root = shared.config.workspaces_dir();
+        let root = shared.config().workspaces_dir();
         let removed = shared.blocking(move || {
             let workspace = dir.read_spec().ok().map(|spec| spec.cwd);
             match dir.remove() {
@@ -482,7 +559,7 @@ async fn clean(shared: Arc<Shared>, id: SessionId) -> Event {
         by: None,
         detail: None,
     };
-    let call = || shared.client.runner_note(&shared.config.id, id, &note);
+    let call = || shared.client.runner_note(&shared.id, id, &note);
     if let crate::shared::Decided::Refused(error) =
         crate::shared::until_decided("tell of a cleaned session", call).await
     {

@@ -48,7 +48,7 @@ pub(crate) async fn end(
 }
 
 async fn tell(shared: &Shared, id: SessionId, mut body: EndSession) {
-    let runner = &shared.config.id;
+    let runner = &shared.id;
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
     loop {
         let call = || shared.client.runner_end(runner, id, &body);
@@ -128,7 +128,7 @@ async fn tell_refused(shared: &Shared, outbox: &Outbox, spec: Option<&Spec>) -> 
             ("detail".to_owned(), json!(refused.detail)),
         ])
         .into();
-        let call = || shared.client.runner_notice(&shared.config.id, &notice);
+        let call = || shared.client.runner_notice(&shared.id, &notice);
         if let Decided::Refused(error) = until_decided("tell of a refused report", call).await {
             tracing::error!("could not tell of a refused report: {error}: {}", notice.text);
         }
@@ -158,15 +158,15 @@ fn to_confirm(
     record: &ExitRecord,
 ) -> Option<(runtime::openclaw::Run, BTreeMap<OsString, OsString>)> {
     let named = spec.and_then(|spec| spec.agent.parse().ok());
-    let configured = named.as_ref().or(agent).and_then(|id| shared.config.agents.get(id));
+    let configured = named.as_ref().or(agent).and_then(|id| shared.agent(id));
     let run = match spec {
         Some(spec) => runtime::to_confirm(dir, &RuntimeData::read(&spec.runtime_data), record)?,
         // Its directory was removed: the configuration knows where it may go on.
-        None => runtime::to_confirm_without_spec(&shared.config, configured?, dir)?,
+        None => runtime::to_confirm_without_spec(&shared.config(), configured.as_ref()?, dir)?,
     };
     let env = match configured {
-        Some(agent) => runtime::environment(&shared.config, agent),
-        None => shared.config.base_env.iter().cloned().collect(),
+        Some(agent) => runtime::environment(&shared.config(), &agent),
+        None => shared.config().base_env.iter().cloned().collect(),
     };
     Some((run, env))
 }

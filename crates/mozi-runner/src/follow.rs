@@ -214,7 +214,7 @@ async fn make_an_end(
     let same_boot = boot.as_ref().is_none_or(|boot| *boot == shared.boot_id);
     let elsewhere = same_boot && session.pid_namespace.as_ref().is_some_and(|ns| *ns != shared.pid_namespace);
     let ran = session.ran || report.has_started();
-    let (dir, root) = (session.dir.clone(), shared.config.sessions_dir());
+    let (dir, root) = (session.dir.clone(), shared.config().sessions_dir());
     let made = shared
         .blocking(move || {
             if missing {

@@ -30,7 +30,7 @@ pub(crate) fn are_wanted(config: &RunnerConfig) -> bool {
 
 /// Reads events from the place where it was left, for ever.
 pub(crate) async fn run(shared: Arc<Shared>, tell: mpsc::Sender<Beside>) {
-    let place = shared.config.data_dir.join("hooks.position");
+    let place = shared.config().data_dir.join("hooks.position");
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     let mut after = None;
     while !tell.is_closed() {
@@ -110,13 +110,14 @@ fn sign_of_life(event: &Event, tell: &mpsc::Sender<Beside>) {
 
 async fn run_matching(shared: &Arc<Shared>, event: &Event) -> bool {
     let mut input = None;
-    for hook in shared.config.hooks.iter().filter(|hook| matches(hook, event)) {
+    let config = shared.config();
+    for hook in config.hooks.iter().filter(|hook| matches(hook, event)) {
         let input = match &input {
             Some(input) => input,
             None => input.insert(material(shared, event).await),
         };
         let bytes = serde_json::to_vec(input).unwrap_or_default();
-        if let Err(why) = child::run(&shared.config, &hook.run, bytes, OUTPUT_LIMIT, LIMIT).await {
+        if let Err(why) = child::run(&config, &hook.run, bytes, OUTPUT_LIMIT, LIMIT).await {
             let program = hook.run.first().map_or("", String::as_str);
             let notice = RunnerNotice {
                 project_id: event.project_id.clone().filter(|_| event.task_id.is_some()),

@@ -7,6 +7,7 @@
 
 mod child;
 pub mod config;
+mod control;
 mod drive;
 mod end;
 mod entropy;
@@ -32,6 +33,7 @@ pub mod step;
 mod workspace;
 
 pub use config::RunnerConfig;
+pub use control::{Control, Controller, control};
 pub use drive::run;
 pub use entropy::{Offer, Secret, fresh_key};
 pub use env::is_outer_mark;

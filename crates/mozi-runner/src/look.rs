@@ -23,7 +23,7 @@ pub(crate) async fn look(
     if wanted.is_empty() && !all {
         return Ok(Vec::new());
     }
-    let (sessions, board_id) = (shared.config.sessions_dir(), shared.board_id.clone());
+    let (sessions, board_id) = (shared.config().sessions_dir(), shared.board_id.clone());
     let dirs = shared
         .blocking(move || {
             let mut dirs = BTreeMap::new();
@@ -52,7 +52,7 @@ pub(crate) async fn look(
 }
 
 async fn open_sessions(shared: &Shared) -> Result<BTreeMap<SessionId, OpenSession>, Failure> {
-    match shared.client.runner_sessions(&shared.config.id).await {
+    match shared.client.runner_sessions(&shared.id).await {
         Ok(open) => Ok(open.into_iter().map(|open| (open.session.session_id.0, open)).collect()),
         Err(error) => {
             tracing::warn!("could not ask the board for open sessions: {error}");

@@ -117,7 +117,7 @@ impl Report {
         let _sending = self.sending.lock().await;
         let wanted = self.wanted.lock().ok().and_then(|w| w.started.clone().filter(|_| !w.started_told));
         let Some(started) = wanted else { return };
-        let (runner, id) = (&shared.config.id, self.session_id);
+        let (runner, id) = (&shared.id, self.session_id);
         let call = || shared.client.runner_started(runner, id, &started);
         if let Decided::Refused(error) = until_decided("tell the board that a session runs", call).await {
             tracing::warn!(session = %id, "the board does not take it that the session runs: {error}");
@@ -132,7 +132,7 @@ impl Report {
         let wanted =
             self.wanted.lock().ok().and_then(|w| w.note.clone().filter(|n| w.note_told.as_ref() != Some(n)));
         let Some(note) = wanted else { return };
-        let (runner, id) = (&shared.config.id, self.session_id);
+        let (runner, id) = (&shared.id, self.session_id);
         let call = || shared.client.runner_note(runner, id, &note);
         if let Decided::Refused(error) = until_decided("tell the board of a session", call).await {
             tracing::warn!(session = %id, "the board does not take the note: {error}");

@@ -127,7 +127,7 @@ async fn try_place(shared: &Shared, project: Option<&ProjectId>) -> Option<Owned
 async fn take(shared: &Shared, id: SessionId, token: Secret) -> Option<(Assignment, Secret)> {
     let offer = Offer { session_id: id, token };
     let body = TakeSession { token_sha256: offer.token_hash().into() };
-    let call = || shared.client.runner_take(&shared.config.id, id, &body);
+    let call = || shared.client.runner_take(&shared.id, id, &body);
     match until_decided("take up a session", call).await {
         Decided::Done(assignment) => Some((assignment, offer.token)),
         Decided::Refused(error) => {

@@ -1,18 +1,19 @@
 //! What all tasks of a runner share.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use mozi_api::runner::RunnerNotice;
 use mozi_api::{Client, ClientError};
-use mozi_core::{ProjectId, SessionId};
+use mozi_core::{AgentId, ProjectId, RunnerId, SessionId};
 use mozi_supervise::SessionDir;
 use tokio::sync::{OwnedMutexGuard, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::config::RunnerConfig;
+use crate::config::{AgentConfig, RunnerConfig};
+use crate::control::Change;
 use crate::runtime::openclaw::Versions;
 use crate::workspace;
 
@@ -25,7 +26,9 @@ pub(crate) const STARTS: u32 = 1024;
 
 /// What all tasks share.
 pub(crate) struct Shared {
-    pub(crate) config: RunnerConfig,
+    /// The runner's own id.
+    pub(crate) id: RunnerId,
+    current: RwLock<Current>,
     pub(crate) client: Client,
     /// The board's own id, from its answer to the hello.
     pub(crate) board_id: String,
@@ -42,6 +45,17 @@ pub(crate) struct Shared {
     places: Mutex<HashMap<ProjectId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
+/// What the runner goes by at the moment.
+struct Current {
+    config: Arc<RunnerConfig>,
+    /// Agents that a reload has taken away. What was claimed for them is brought to its end.
+    retired: BTreeMap<AgentId, AgentConfig>,
+    /// Why nothing is to be started, if nothing is.
+    draining: Option<Arc<str>>,
+    /// How often this has changed.
+    generation: u64,
+}
+
 impl Shared {
     pub(crate) fn new(
         config: RunnerConfig,
@@ -51,8 +65,11 @@ impl Shared {
         pid_namespace: String,
         reaper: mpsc::Sender<std::process::Child>,
     ) -> Self {
+        let id = config.id.clone();
+        let (config, retired) = (Arc::new(config), BTreeMap::new());
         Self {
-            config,
+            id,
+            current: RwLock::new(Current { config, retired, draining: None, generation: 0 }),
             client,
             board_id,
             boot_id,
@@ -66,8 +83,48 @@ impl Shared {
         }
     }
 
+    /// What the runner goes by now. Whoever needs several values of it takes it once.
+    pub(crate) fn config(&self) -> Arc<RunnerConfig> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).config)
+    }
+
+    /// An agent, also one that was taken out of the configuration since it was claimed for.
+    pub(crate) fn agent(&self, id: &AgentId) -> Option<AgentConfig> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.config.agents.get(id).or_else(|| current.retired.get(id)).cloned()
+    }
+
+    /// Why nothing is to be started, if nothing is; and how often all this has changed.
+    pub(crate) fn draining(&self) -> (Option<Arc<str>>, u64) {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        (current.draining.clone(), current.generation)
+    }
+
+    /// Goes by something else from here on.
+    pub(crate) fn change(&self, change: Change) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        current.generation += 1;
+        match change {
+            Change::Drain(why) => current.draining = why.map(Into::into),
+            Change::Config(new) => {
+                let old = Arc::clone(&current.config);
+                current.retired.extend(old.agents.iter().map(|(id, a)| (id.clone(), a.clone())));
+                current.retired.retain(|id, _| !new.agents.contains_key(id));
+                // The rest is fixed as long as the runner lives: it stands in places that were handed out.
+                current.config = Arc::new(RunnerConfig {
+                    max_sessions: new.max_sessions,
+                    agents: new.agents,
+                    projects: new.projects,
+                    bootstraps: new.bootstraps,
+                    hooks: new.hooks,
+                    ..(*old).clone()
+                });
+            }
+        }
+    }
+
     pub(crate) fn dir(&self, id: SessionId) -> SessionDir {
-        SessionDir::at(self.config.sessions_dir().join(id.to_string()))
+        SessionDir::at(self.config().sessions_dir().join(id.to_string()))
     }
 
     /// Runs what waits for disks, locks or `/proc` on a thread for that; none if it panicked.
@@ -101,7 +158,7 @@ impl Shared {
     /// The project's own folder, if sessions work in it: held until the guard goes.
     pub(crate) async fn place(&self, project: Option<&ProjectId>) -> Option<OwnedMutexGuard<()>> {
         let id = project?;
-        workspace::in_place(self.config.projects.get(id))?;
+        workspace::in_place(self.config().projects.get(id))?;
         let place = {
             let mut places = self.places.lock().ok()?;
             Arc::clone(places.entry(id.clone()).or_default())
@@ -112,7 +169,7 @@ impl Shared {
     /// Tells people, if the board can be reached: a notice is never worth waiting for.
     pub(crate) async fn notice(&self, notice: RunnerNotice) {
         tracing::warn!(code = notice.code, "{}", notice.text);
-        if let Err(error) = self.client.runner_notice(&self.config.id, &notice).await {
+        if let Err(error) = self.client.runner_notice(&self.id, &notice).await {
             tracing::warn!("could not tell the board of it: {error}");
         }
     }

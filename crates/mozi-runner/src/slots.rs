@@ -24,6 +24,11 @@ impl Offers {
         Self { wanted: usize::try_from(max_sessions).unwrap_or(MOST).min(MOST), open: BTreeMap::new() }
     }
 
+    /// There are to be so many. Those that are too many stay until they are answered: the board counts slots itself.
+    pub(crate) fn resize(&mut self, max_sessions: u32) {
+        self.wanted = usize::try_from(max_sessions).unwrap_or(MOST).min(MOST);
+    }
+
     /// Makes up for those that were answered.
     pub(crate) fn refill(&mut self, mut fresh: impl FnMut() -> Option<Offer>) {
         while self.open.len() < self.wanted {

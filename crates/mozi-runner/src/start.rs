@@ -13,7 +13,7 @@ use mozi_supervise::{
     WrittenBy, close_never_started, spawn_supervisor, write_not_started,
 };
 
-use crate::config::{AgentConfig, Callback, LogOverflow};
+use crate::config::{AgentConfig, Callback, LogOverflow, RunnerConfig};
 use crate::entropy::Secret;
 use crate::prompt;
 use crate::runtime::{self, Prepared, RuntimeData};
@@ -44,8 +44,7 @@ pub(crate) async fn start(
         Ok(ready) => ready,
         Err(why) => return never_started(shared, id, Cause::SpawnError, Some(why)).await,
     };
-    let sessions = shared.config.sessions_dir();
-    let exe = shared.config.exe.clone();
+    let (sessions, exe) = (shared.config().sessions_dir(), shared.config().exe.clone());
     let made = shared.blocking(move || make(&sessions, &exe, prepared)).await;
     made.unwrap_or_else(|| Err("start the session: the runner is going away".to_owned()))
 }
@@ -60,7 +59,7 @@ pub(crate) async fn never_started(
     cause: Cause,
     why: Option<String>,
 ) -> Result<Started, String> {
-    let sessions = shared.config.sessions_dir();
+    let sessions = shared.config().sessions_dir();
     let closed = shared
         .blocking(move || close_never_started(&sessions, &id.to_string(), cause, why, WrittenBy::Runner))
         .await;
@@ -82,17 +81,17 @@ struct Ready {
 }
 
 async fn prepare(shared: &Arc<Shared>, assignment: &Assignment, token: &Secret) -> Result<Ready, String> {
-    let config = &shared.config;
+    // One and the same from here to the end of the start, whatever is reloaded meanwhile.
+    let config = &*shared.config();
     let id = assignment.session_id.0;
-    let agent = config
-        .agents
-        .get(&assignment.agent.0)
+    let agent = &shared
+        .agent(&assignment.agent.0)
         .ok_or_else(|| format!("this machine's mozi.toml has no agent {}", assignment.agent))?;
     // What held the agent back may have come up since it was offered: better no start than a burnt attempt.
     if let Some(why) = runtime::obstacle(config, agent, &shared.versions).await {
         return Err(why);
     }
-    let workspace = find_workspace(shared, assignment).await?;
+    let workspace = find_workspace(shared, config, assignment).await?;
     let dir = shared.dir(id);
     let mozi = config.mozi_link.to_string_lossy();
     let (outbox, path) = (dir.outbox_path(), workspace.path.to_string_lossy().into_owned());
@@ -141,7 +140,7 @@ async fn prepare(shared: &Arc<Shared>, assignment: &Assignment, token: &Secret) 
         removed_env: &[],
         data: RuntimeData::default(),
     });
-    let env = environment(shared, assignment, agent, token, &workspace, &prepared);
+    let env = environment(shared, config, assignment, agent, token, &workspace, &prepared);
     let place = (workspace.state == WorkspaceState::InPlace).then(|| session.project_id.map(str::to_owned));
     let data =
         RuntimeData { output_roots: agent.output_roots.clone(), in_place: place.flatten(), ..prepared.data };
@@ -174,10 +173,14 @@ async fn prepare(shared: &Arc<Shared>, assignment: &Assignment, token: &Secret) 
     Ok(Ready { spec, prompt: prompt.text, env, dry })
 }
 
-async fn find_workspace(shared: &Shared, assignment: &Assignment) -> Result<Workspace, String> {
-    let root = shared.config.workspaces_dir();
+async fn find_workspace(
+    shared: &Shared,
+    config: &RunnerConfig,
+    assignment: &Assignment,
+) -> Result<Workspace, String> {
+    let root = config.workspaces_dir();
     let project_id = assignment.project_id.as_ref().map(|p| p.0.clone());
-    let project = project_id.as_ref().and_then(|id| shared.config.projects.get(id)).cloned();
+    let project = project_id.as_ref().and_then(|id| config.projects.get(id)).cloned();
     let task = assignment.task_id.as_ref().map(|t| t.0.clone());
     let (number, id) = (assignment.attempt_number.unwrap_or(0), assignment.session_id.0);
     let found = shared
@@ -193,13 +196,13 @@ async fn find_workspace(shared: &Shared, assignment: &Assignment) -> Result<Work
 /// The whole environment of supervisor and agent.
 fn environment(
     shared: &Shared,
+    config: &RunnerConfig,
     assignment: &Assignment,
     agent: &AgentConfig,
     token: &Secret,
     workspace: &Workspace,
     prepared: &Prepared,
 ) -> BTreeMap<OsString, OsString> {
-    let config = &shared.config;
     let id = assignment.session_id.0;
     // The mark by which a sweep finds what is left of the session; everything else is for the agent.
     let mut mozi: Vec<(&str, OsString)> = vec![

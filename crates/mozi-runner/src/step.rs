@@ -34,6 +34,15 @@ pub enum Event {
     Looked(Result<Vec<Sighting>, Failure>),
     /// What stands in the way of each agent, as far as it has changed.
     Probed(BTreeMap<AgentId, Option<String>>),
+    /// There are other agents, with what stands in their way, other limits or other folders now.
+    Reconfigured {
+        /// Sessions at once.
+        max_sessions: u32,
+        /// All agents, and what stands in their way.
+        agents: BTreeMap<AgentId, Option<String>>,
+        /// Projects whose own folder is worked in.
+        in_place: BTreeSet<ProjectId>,
+    },
     /// A session that was told to the driver is over: nothing of it is left to do.
     Over(SessionId),
     /// The time that [`Runner::wake_at`] named has come.
@@ -262,6 +271,12 @@ impl Runner {
                 self.back_off(now);
             }
             Event::Probed(found) => self.probed(found, &mut actions),
+            Event::Reconfigured { max_sessions, agents, in_place } => {
+                self.offers.resize(max_sessions);
+                (self.agents, self.in_place) = (agents, in_place);
+                // The answer to it brings the next poll.
+                actions.push(Action::Hello);
+            }
             Event::Over(id) => {
                 let folder = self.sessions.remove(&id).flatten();
                 self.over.insert(id);

@@ -220,8 +220,9 @@ pub(crate) async fn start(start: Start) -> Result<Server> {
     });
     let shutdown = until(stopping);
     let config_of_runner = runner.clone();
+    let (_controller, control) = mozi_runner::control();
     parts.spawn(async move {
-        let ran = mozi_runner::run(config_of_runner, client, shutdown).await;
+        let ran = mozi_runner::run(config_of_runner, client, control, shutdown).await;
         ran.map_err(|e| Failure::new(format!("the runner could not go on: {e}")))
     });
     let url = if config.server.public_url.is_some() { public_url } else { own_url };

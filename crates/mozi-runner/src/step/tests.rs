@@ -349,3 +349,25 @@ proptest! {
         prop_assert!(busy, "nothing will ever happen again: {r:?}");
     }
 }
+
+#[test]
+fn another_configuration_is_told_before_anything_is_asked_for() {
+    let (mut r, first) = working(2);
+    let agents = [("writer".parse().unwrap(), None), ("coder".parse().unwrap(), Some("away".to_owned()))];
+    let (agents, in_place) = (agents.into(), [project("other")].into());
+    let actions = r.step(ms(5), Event::Reconfigured { max_sessions: 3, agents, in_place });
+    assert!(matches!(actions.as_slice(), [Action::Hello]), "{actions:?}");
+    assert_eq!(r.held_back().len(), 2);
+    let poll = the_poll(&r.step(ms(6), Event::Greeted(Ok(()))));
+    assert_eq!(poll.agents, ["writer".parse().unwrap()]);
+    assert_eq!((poll.offers.len(), poll.in_place_projects.as_slice()), (3, [project("other")].as_slice()));
+    assert_eq!(poll.offers[..2], first.offers[..], "what was offered stays offered");
+    // Fewer: those that are too many are used up, and not made up for.
+    let agents = [("writer".parse().unwrap(), None)].into();
+    r.step(ms(7), Event::Reconfigured { max_sessions: 1, agents, in_place: BTreeSet::new() });
+    let poll = the_poll(&r.step(ms(8), Event::Greeted(Ok(()))));
+    assert_eq!(poll.offers.len(), 3);
+    let session = poll.offers[0].session_id;
+    let poll = the_poll(&r.step(ms(9), Event::Polled(poll.number, Ok(claimed(&[(session, "p")])))));
+    assert_eq!(poll.offers.len(), 2);
+}

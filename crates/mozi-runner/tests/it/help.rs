@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use mozi_core::SessionId;
 use mozi_core::attempt::Role;
-use mozi_runner::RunnerError;
 use mozi_runner::config::{
     AgentConfig, Callback, InheritEnv, LogOverflow, PromptVia, RunnerConfig, RuntimeConfig, Verdict,
 };
+use mozi_runner::{Controller, RunnerError};
 use mozi_supervise::SessionDir;
 use mozi_testing::{Census, clean_env, temp_dir, wait_until};
 use tokio::sync::oneshot;
@@ -98,16 +98,22 @@ impl Place {
     }
 
     pub(crate) fn run(&self) -> Running {
+        self.run_controlled().0
+    }
+
+    /// The same with a hand that tells it of changes.
+    pub(crate) fn run_controlled(&self) -> (Running, Controller) {
         let (stop, stopped) = oneshot::channel::<()>();
+        let (controller, control) = mozi_runner::control();
         let (config, client) = (self.config.clone(), self.board.client());
         let mut task = JoinSet::new();
         task.spawn(async move {
-            mozi_runner::run(config, client, async {
+            mozi_runner::run(config, client, control, async {
                 drop(stopped.await);
             })
             .await
         });
-        Running { stop: Some(stop), task }
+        (Running { stop: Some(stop), task }, controller)
     }
 
     pub(crate) fn dir(&self, id: SessionId) -> SessionDir {

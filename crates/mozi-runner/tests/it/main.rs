@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod board;
 #[cfg(test)]
+mod control;
+#[cfg(test)]
 mod help;
 #[cfg(test)]
 mod hooks;
