@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mozi_supervise::{
-    Answer, ExitRecord, LeftBehind, LockAttempt, Message, Phase, Probe, Reconciled, SessionDir, Status,
-    StopOrder, abandon_dead, kill_stuck_supervisor, reconcile_dead, reconcile_missing, reconcile_unheard,
+    Answer, Cause, Ended, ExitRecord, LeftBehind, LockAttempt, Message, Phase, Probe, Reconciled, SessionDir,
+    Status, StopOrder, abandon_dead, kill_stuck_supervisor, reconcile_dead, reconcile_missing,
+    reconcile_unheard,
 };
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -137,7 +138,13 @@ fn hear(session: &Followed, answer: &Answer, orders: &mut Orders, report: &Repor
 /// Tells the board what a status says.
 fn tell(status: &Status, dir: &SessionDir, report: &Report) {
     if let Some(agent) = status.agent {
-        report.started(u32::try_from(agent.pid).ok(), dir);
+        // A process without its program yet: whether there will be one is known a moment later.
+        let unknown = status.phase == Phase::Starting || status.cause == Some(Cause::SpawnError);
+        if unknown {
+            report.may_have_run();
+        } else {
+            report.started(u32::try_from(agent.pid).ok(), dir);
+        }
     }
     if status.phase == Phase::Stuck {
         let left = in_words(&status.left_behind, status.left_behind_count);
@@ -170,7 +177,8 @@ async fn look(
     let probed = shared.blocking(move || dir.probe()).await?;
     match probed {
         Ok(Probe::Ended(record)) => {
-            if let Some(agent) = session.dir.read_status().and_then(|status| status.agent) {
+            let ran = record.ended != Some(Ended::NotStarted);
+            if let Some(agent) = session.dir.read_status().and_then(|status| status.agent).filter(|_| ran) {
                 report.started(u32::try_from(agent.pid).ok(), &session.dir);
             }
             Some(*record)

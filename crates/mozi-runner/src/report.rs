@@ -31,6 +31,7 @@ pub(crate) struct Report {
 struct Wanted {
     started: Option<StartedSession>,
     started_told: bool,
+    may_have_run: bool,
     note: Option<SessionNote>,
     note_told: Option<SessionNote>,
 }
@@ -57,9 +58,17 @@ impl Report {
         });
     }
 
-    /// Whether it is known that its agent runs or has run.
+    /// There is a process for its agent, and no word yet on whether its program was executed.
+    pub(crate) fn may_have_run(&self) {
+        self.change(|wanted| {
+            wanted.may_have_run = true;
+            false
+        });
+    }
+
+    /// Whether its agent runs, has run, or may have.
     pub(crate) fn has_started(&self) -> bool {
-        self.wanted.lock().is_ok_and(|wanted| wanted.started.is_some())
+        self.wanted.lock().is_ok_and(|wanted| wanted.may_have_run || wanted.started.is_some())
     }
 
     /// Its agent has ended, the rest is being ended.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Setup, WORKING};
+use crate::support::{Setup, WORKING, wait_for};
 
 /// The contract's four calls, as agents of the old spawner make them: nothing but curl.
 const BY_CURL: &str = r#"set -eu
@@ -213,5 +213,31 @@ fn sessions_without_a_task() {
     crate::support::wait_for("it to be forgotten", || {
         (board.api("GET", &format!("/api/sessions/{sid}"), &Value::Null).status == 404).then_some(())
     });
+    board.finish();
+}
+
+#[test]
+fn a_program_that_cannot_be_executed_is_never_said_to_run_and_pauses_its_agent() {
+    let mut setup = Setup::agents(&[]);
+    setup.config += "[agents.broken]\nruntime = \"command\"\ncommand = [\"{config_dir}/broken.sh\"]\n";
+    setup.scripts.push(("broken.sh".into(), "#!/no/such/interpreter\n".into()));
+    let board = setup.program("broken.sh").start();
+    for _ in 0..3 {
+        let session = board.post("/api/sessions", &json!({ "agent": "broken", "message": "x" }));
+        let id = session["session_id"].as_str().unwrap().to_owned();
+        let ended = wait_for("its end", || {
+            let now = board.get(&format!("/api/sessions/{id}"));
+            (!now["completed_at"].is_null()).then_some(now)
+        });
+        assert_eq!(ended["status"], "spawn_failed");
+        assert_eq!(ended["pid"], Value::Null, "{ended:#}");
+    }
+    let agent = board.get("/api/agents/broken");
+    assert!(!agent["paused"].is_null(), "three in a row pause it: {agent:#}");
+    let events = board.get("/api/events?limit=500");
+    let words: Vec<_> =
+        events["items"].as_array().unwrap().iter().map(|e| e["event_type"].as_str().unwrap()).collect();
+    assert!(!words.contains(&"session_started"), "{words:?}");
+    assert_eq!(words.iter().filter(|w| **w == "session_ended").count(), 3);
     board.finish();
 }

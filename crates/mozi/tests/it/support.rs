@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    os::unix::process::ExitStatusExt,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     time::{Duration, Instant},
@@ -77,6 +77,8 @@ pub(crate) struct Setup {
     pub(crate) own_binary: bool,
     pub(crate) reuid: bool,
     pub(crate) settings: Value,
+    /// Scripts that are programs themselves.
+    pub(crate) programs: Vec<String>,
 }
 
 impl Setup {
@@ -90,7 +92,21 @@ impl Setup {
             );
             scripts.push((format!("{name}.sh"), (*script).to_owned()));
         }
-        Self { config, scripts, env: Vec::new(), own_binary: false, reuid: false, settings: json!({}) }
+        Self {
+            config,
+            scripts,
+            env: Vec::new(),
+            own_binary: false,
+            reuid: false,
+            settings: json!({}),
+            programs: Vec::new(),
+        }
+    }
+
+    /// Makes a program of one of its scripts.
+    pub(crate) fn program(mut self, script: &str) -> Self {
+        self.programs.push(script.to_owned());
+        self
     }
 
     pub(crate) fn settings(mut self, settings: Value) -> Self {
@@ -110,6 +126,9 @@ impl Board {
         fs::write(dir.path().join("mozi.toml"), &setup.config).unwrap();
         for (name, text) in &setup.scripts {
             fs::write(dir.path().join(name), text).unwrap();
+        }
+        for name in &setup.programs {
+            fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o755)).unwrap();
         }
         let mut binary = PathBuf::from(env!("CARGO_BIN_EXE_mozi"));
         let reuid = setup.reuid && is_root();
