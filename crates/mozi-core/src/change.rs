@@ -59,6 +59,8 @@ pub enum Change {
     InsertEvent(Box<Event>),
     /// The newest event id of the stream of what belongs to no project.
     CountStream { last_event: u64 },
+    /// Whether the board is at rest.
+    SetRest { at_rest: bool },
 }
 
 /// What to write and what to answer.

@@ -26,6 +26,8 @@ mod setting;
 pub enum Credential {
     /// None.
     None,
+    /// None, on a board that lets the agent at work at a task report without one.
+    Anonymous,
     /// A bearer token.
     Token(TokenHash),
     /// The board itself: never from the wire.
@@ -121,6 +123,8 @@ pub enum Command {
     },
     /// Repairs due times that a jump of the clock has moved out of reach.
     Due,
+    /// Looks whether the board has come to rest, and says so once.
+    Rest,
     /// The command, if what it changes is in one of these versions; else it is refused.
     IfVersion { versions: Vec<u64>, command: Box<Self> },
 }

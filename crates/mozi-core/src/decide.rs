@@ -2,7 +2,7 @@
 
 use crate::{
     change::{Decision, Reply},
-    command::{Command, Request},
+    command::{Command, Credential, Request},
     id::{AttemptNumber, TaskKey},
     refusal::Refusal,
     state::State,
@@ -11,6 +11,7 @@ use crate::{
 use desk::{About, Desk, Move};
 
 mod agents;
+pub mod anonymous;
 mod claim;
 mod create;
 mod deliver;
@@ -21,6 +22,7 @@ mod edit;
 pub mod end;
 mod projects;
 mod report;
+mod rest;
 mod review;
 mod sessions;
 mod tokens;
@@ -32,6 +34,9 @@ mod version;
 /// A [`Refusal`] when the rules do not allow it; then nothing is to be written.
 pub fn decide(state: State, request: &Request) -> Result<Decision, Refusal> {
     let mut desk = Desk::new(state, request);
+    if request.credential == Credential::Anonymous {
+        anonymous::admit(&mut desk)?;
+    }
     let reply = carry_out(&mut desk, &request.command)?;
     Ok(Decision { reply, changes: desk.finish() })
 }

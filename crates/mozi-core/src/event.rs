@@ -85,6 +85,8 @@ pub enum EventKind {
     TokenCreated { name: String, role: String },
     /// A credential was taken back.
     TokenRevoked { name: String },
+    /// Nothing runs any more, and nothing will be claimed by itself: how many tasks wait for people.
+    Idle { review: u64, blocked: u64, pending: u64, failed: u64 },
     /// Something was refused, given up, truncated, repeated or fallen back.
     Notice { code: String, text: String, more: Map<String, Value> },
     /// Of a newer version: kept as it is.
@@ -129,6 +131,7 @@ impl EventKind {
             Self::AgentResumed => "agent_resumed".into(),
             Self::TokenCreated { .. } => "token_created".into(),
             Self::TokenRevoked { .. } => "token_revoked".into(),
+            Self::Idle { .. } => "idle".into(),
             Self::Notice { .. } => "notice".into(),
             Self::Other { event_type, detail: _ } => event_type.clone(),
         }
@@ -178,6 +181,9 @@ impl EventKind {
             Self::AgentResumed => json!({}),
             Self::TokenCreated { name, role } => json!({ "name": name, "role": role }),
             Self::TokenRevoked { name } => json!({ "name": name }),
+            Self::Idle { review, blocked, pending, failed } => {
+                json!({ "review": review, "blocked": blocked, "pending": pending, "failed": failed })
+            }
             Self::Notice { code, text, more } => {
                 let mut map = more.clone();
                 map.insert("code".into(), json!(code));
@@ -261,6 +267,15 @@ fn parse(event_type: &str, d: &Value) -> Option<EventKind> {
         "agent_resumed" => EventKind::AgentResumed,
         "token_created" => EventKind::TokenCreated { name: text("name")?, role: text("role")? },
         "token_revoked" => EventKind::TokenRevoked { name: text("name")? },
+        "idle" => {
+            let count = |k: &str| d.get(k).and_then(Value::as_u64);
+            EventKind::Idle {
+                review: count("review")?,
+                blocked: count("blocked")?,
+                pending: count("pending")?,
+                failed: count("failed")?,
+            }
+        }
         "notice" => {
             let mut more = d.as_object()?.clone();
             more.remove("code");

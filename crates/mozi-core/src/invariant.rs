@@ -277,6 +277,9 @@ pub fn board(b: &crate::memory::MemoryBoard) -> Vec<String> {
         all.extend(stream(p.id.as_str(), 1, ids));
     }
     let own: Vec<_> = b.events.iter().filter(|e| e.project.is_none()).map(|e| e.id).collect();
+    if !b.at_work && !b.live().is_empty() {
+        all.push("the board is at rest, and sessions are open".into());
+    }
     if own.last().copied().unwrap_or(0) != b.stream_last {
         all.push(format!("events of no project: the newest is {:?}, not {}", own.last(), b.stream_last));
     }

@@ -23,6 +23,7 @@ pub mod outcome;
 pub mod output;
 pub mod project;
 pub mod refusal;
+pub mod rest;
 pub mod retry;
 pub mod session;
 pub mod state;

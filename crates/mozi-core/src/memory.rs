@@ -59,6 +59,8 @@ pub struct MemoryBoard {
     pub events: Vec<Event>,
     /// The newest event id of the stream of what belongs to no project.
     pub stream_last: u64,
+    /// Something has run, or could have, since the board last came to rest.
+    pub at_work: bool,
 }
 
 /// Why a change cannot be applied: always a mistake of whoever decided it.
@@ -239,6 +241,10 @@ impl MemoryBoard {
             }
             Change::CountStream { last_event } => {
                 self.stream_last = *last_event;
+                Ok(())
+            }
+            Change::SetRest { at_rest } => {
+                self.at_work = !*at_rest;
                 Ok(())
             }
         }

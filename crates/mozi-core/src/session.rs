@@ -98,6 +98,8 @@ pub struct Session {
     pub pid: Option<u32>,
     /// What holds up its end.
     pub held_up: Option<HeldUp>,
+    /// Why it could not be started or went wrong, in its runner's words.
+    pub error: Option<String>,
     /// A person has asked for its stop, and why.
     pub stop_requested: Option<String>,
     /// A person's word that what is left of it is not Mozi's: its runner closes it without proof.

@@ -7,8 +7,9 @@ use crate::{
     attempt::Attempt,
     id::{AgentId, ProjectId, RunnerId, SessionId, TaskId, TaskKey},
     project::Project,
+    rest::Queued,
     session::Session,
-    task::{Dependency, Task, Until},
+    task::{Dependency, StatusCounts, Task, Until},
     time::Timestamp,
     token::{Identity, Token, TokenHash},
 };
@@ -60,6 +61,11 @@ pub struct Needs {
     pub far_due: bool,
     /// All agents that are paused until a time.
     pub paused_agents: bool,
+    /// Also the agents of the attempts loaded.
+    pub attempt_agents: bool,
+    /// What is left to do: all open sessions, and where none is open, what waits for a claim, with its projects,
+    /// agents and their runners; and how many tasks are in which status.
+    pub rest: bool,
 }
 
 /// Ready tasks for these agents.
@@ -124,6 +130,12 @@ pub struct State {
     pub token: Option<Token>,
     /// The newest event id of the stream of what belongs to no project.
     pub stream_last: u64,
+    /// The board is known to be at rest: nothing has run since it said so.
+    pub at_rest: bool,
+    /// What waits for a claim, one of each kind.
+    pub queued: Vec<Queued>,
+    /// Tasks of projects that are not archived, by status.
+    pub totals: StatusCounts,
 }
 
 impl Default for State {
@@ -145,6 +157,9 @@ impl Default for State {
             ready: Vec::new(),
             token: None,
             stream_last: 0,
+            at_rest: true,
+            queued: Vec::new(),
+            totals: StatusCounts::default(),
         }
     }
 }

@@ -47,9 +47,17 @@ impl Request {
             Command::Report(r) => {
                 needs.tasks.push(r.key.clone());
                 needs.dependents = Some(r.key.clone());
+                needs.attempt_agents = r.claimed_agent.is_some();
             }
-            Command::AddOutput(o) => needs.tasks.push(o.key.clone()),
-            Command::EditTask { key, .. } | Command::AddComment { key, .. } => needs.tasks.push(key.clone()),
+            Command::AddOutput(o) => {
+                needs.tasks.push(o.key.clone());
+                needs.attempt_agents = o.claimed_agent.is_some();
+            }
+            Command::AddComment { key, author, body: _ } => {
+                needs.tasks.push(key.clone());
+                needs.attempt_agents = author.is_some();
+            }
+            Command::EditTask { key, .. } => needs.tasks.push(key.clone()),
             Command::Claim(c) => {
                 needs.runners.push(c.runner_id.clone());
                 needs.agents.clone_from(&c.agents);
@@ -104,6 +112,7 @@ impl Request {
                 needs.far_due = true;
                 needs.paused_agents = true;
             }
+            Command::Rest => needs.rest = true,
         }
         needs
     }

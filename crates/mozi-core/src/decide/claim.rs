@@ -172,12 +172,14 @@ fn open(d: &mut Desk<'_>, key: &TaskKey, o: Opening) -> Result<(Attempt, Session
         status: SessionStatus::Starting,
         pid: None,
         held_up: None,
+        error: None,
         stop_requested: None,
         forced: false,
         clean_requested: false,
         started_at: now,
         completed_at: None,
     };
+    d.begin_work();
     d.write(Change::InsertAttempt(Box::new(attempt.clone())));
     d.write(Change::PutSession(Box::new(session.clone())));
     d.state.attempts.push(attempt.clone());
@@ -262,12 +264,14 @@ fn start_without_task(d: &mut Desk<'_>, s: &StartSession, order: Option<Order>) 
         status: SessionStatus::Starting,
         pid: None,
         held_up: None,
+        error: None,
         stop_requested: None,
         forced: false,
         clean_requested: false,
         started_at: d.now,
         completed_at: None,
     };
+    d.begin_work();
     d.write(Change::PutSession(Box::new(session.clone())));
     Ok(Reply::Session { session: Box::new(session), attempt: None })
 }

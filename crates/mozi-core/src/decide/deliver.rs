@@ -31,8 +31,8 @@ fn writer(
         return Err(Refusal::not_found(format!("task {} for this token", key.task)));
     }
     while_it_stands(d, key, number)?;
-    if let Some(claimed) = claimed.filter(|c| !c.eq_ignore_ascii_case(agent.as_str())) {
-        d.warn(format!("the body says {claimed}, the token says {agent}: the token counts"));
+    if let Some(claimed) = claimed {
+        d.check_claimed("the body", key, number, claimed);
     }
     Ok(Some((number, agent)))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::anonymous::is_named;
 use crate::{
     agent::Agent,
     attempt::Attempt,
@@ -15,7 +16,7 @@ use crate::{
     state::State,
     task::{Status, Task},
     time::Timestamp,
-    token::{Actor, Identity, UserRole},
+    token::{Actor, ActorKind, Identity, UserRole},
 };
 
 /// A desk to decide on: the loaded slice, changed in place, and what is to be written of it.
@@ -106,7 +107,28 @@ impl<'a> Desk<'a> {
 
     /// Who asks, as events name it.
     pub(super) fn actor(&self) -> Actor {
-        self.state.identity.actor(self.request.via.as_deref())
+        let actor = self.state.identity.actor(self.request.via.as_deref());
+        // It is taken for the attempt, but nothing has shown that it is.
+        if self.request.credential == Credential::Anonymous {
+            return Actor { kind: ActorKind::Anonymous, ..actor };
+        }
+        actor
+    }
+
+    /// A warning where the body names somebody else than the token's attempt.
+    pub(super) fn check_claimed(&mut self, what: &str, key: &TaskKey, number: AttemptNumber, claimed: &str) {
+        let Some(attempt) = self.attempt(key, number) else { return };
+        if !is_named(attempt, self.state.agents.get(&attempt.agent), claimed) {
+            let agent = attempt.agent.clone();
+            self.warn(format!("{what} says {claimed}, the token says {agent}: the token counts"));
+        }
+    }
+
+    /// Something runs: the board is at rest no longer.
+    pub(super) fn begin_work(&mut self) {
+        if std::mem::take(&mut self.state.at_rest) {
+            self.write(Change::SetRest { at_rest: false });
+        }
     }
 
     // --- rights -----------------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ pub(super) fn end(d: &mut Desk<'_>, end: &End) -> Result<Reply, Refusal> {
     if let Some(s) = d.change_session(end.session_id) {
         s.status = SessionStatus::Ended(outcome);
         s.held_up = None;
+        s.error.clone_from(&end.error);
         s.completed_at = Some(now);
     }
     match &attempt {

@@ -20,14 +20,12 @@ pub(super) fn report(d: &mut Desk<'_>, r: &Report) -> Result<Reply, Refusal> {
         limits::line("kind", kind, limits::WORD_CHARS)?;
     }
     match d.state.identity.clone() {
-        Identity::Attempt { key, number, role, agent, .. } => {
+        Identity::Attempt { key, number, role, .. } => {
             if key != r.key {
                 return Err(Refusal::not_found(format!("task {} for this token", r.key.task)));
             }
-            if let Some(claimed) =
-                r.claimed_agent.as_ref().filter(|c| !c.eq_ignore_ascii_case(agent.as_str()))
-            {
-                d.warn(format!("`agent` says {claimed}, the token says {agent}: the token counts"));
+            if let Some(claimed) = &r.claimed_agent {
+                d.check_claimed("`agent`", &key, number, claimed);
             }
             match role {
                 Role::Executor => by_executor(d, r, number),

@@ -184,6 +184,7 @@ fn step(folding: &mut Folding, event: &Event) {
         | EventKind::AgentResumed
         | EventKind::TokenCreated { .. }
         | EventKind::TokenRevoked { .. }
+        | EventKind::Idle { .. }
         | EventKind::Notice { .. }
         | EventKind::Other { .. } => {}
     }

@@ -7,8 +7,9 @@ use crate::{
     attempt::{Attempt, Role},
     id::{AttemptNumber, ProjectId, TaskId, TaskKey},
     project::Dispatch,
+    rest::Queued,
     state::{ClaimNeeds, Dependent, Needs, State},
-    task::Status,
+    task::{Status, StatusCounts},
     time::Timestamp,
     token::{Holder, Identity, TokenHash},
     waiting,
@@ -44,6 +45,15 @@ pub(super) fn load(board: &MemoryBoard, needs: &Needs) -> State {
         }
     }
     needs.agents.iter().for_each(|id| l.agent(id));
+    if needs.attempt_agents {
+        let of: Vec<_> = l.attempts.values().map(|a| a.agent.clone()).collect();
+        for id in &of {
+            l.agent(id);
+        }
+    }
+    if needs.rest {
+        l.rest();
+    }
     if needs.default_agent {
         let defaults: Vec<_> =
             l.state.projects.values().filter_map(|p| p.settings.default_agent.clone()).collect();
@@ -55,7 +65,7 @@ pub(super) fn load(board: &MemoryBoard, needs: &Needs) -> State {
         board.agents.values().filter(|a| a.runner_id == *runner).for_each(|a| l.agent(&a.id));
     }
     l.runners(needs);
-    if needs.live {
+    if needs.live || needs.rest {
         l.state.live = board.live();
     }
     if let Some(claim) = &needs.claim {
@@ -70,6 +80,7 @@ pub(super) fn load(board: &MemoryBoard, needs: &Needs) -> State {
         l.far_due(needs.now);
     }
     l.state.stream_last = board.stream_last;
+    l.state.at_rest = !board.at_work;
     l.state.attempts = l.attempts.into_values().collect();
     l.state
 }
@@ -179,7 +190,7 @@ impl Loading<'_> {
 
     fn runners(&mut self, needs: &Needs) {
         let mut ids: BTreeSet<_> = needs.runners.iter().cloned().collect();
-        if needs.agent_runners {
+        if needs.agent_runners || needs.rest {
             ids.extend(self.state.agents.values().map(|a| a.runner_id.clone()));
         }
         if needs.all_runners {
@@ -192,6 +203,32 @@ impl Loading<'_> {
             .filter(|r| ids.contains(&r.id))
             .map(|r| (r.id.clone(), r.clone()))
             .collect();
+    }
+
+    fn rest(&mut self) {
+        let live = self.board.projects.values().filter(|p| !p.archived);
+        let mut totals = StatusCounts::default().to_array();
+        for counts in live.map(|p| p.counts.to_array()) {
+            for (sum, n) in totals.iter_mut().zip(counts) {
+                *sum = sum.saturating_add(n);
+            }
+        }
+        self.state.totals = StatusCounts::from_array(totals);
+        if !self.board.live().is_empty() {
+            return;
+        }
+        let queued: BTreeSet<Queued> = self
+            .board
+            .tasks
+            .values()
+            .filter_map(|t| {
+                let place = t.queue_place()?;
+                Some(Queued { project: t.key.project.clone(), agent: place.agent, role: place.role })
+            })
+            .collect();
+        self.projects(queued.iter().map(|q| &q.project));
+        self.board.agents.keys().for_each(|id| self.agent(id));
+        self.state.queued = queued.into_iter().collect();
     }
 
     fn ready(&mut self, claim: &ClaimNeeds, now: Timestamp) {

@@ -55,6 +55,8 @@ pub(crate) enum Who {
     /// A token that nobody was given.
     Forged,
     Board,
+    /// Nobody, on a board that lets the agent at work report without a token.
+    Anonymous,
     /// The attempt that was claimed with this number.
     Attempt(u128),
 }
@@ -65,6 +67,7 @@ impl Who {
         match self {
             Self::Nobody => Credential::None,
             Self::Board => Credential::Board,
+            Self::Anonymous => Credential::Anonymous,
             Self::Admin => of(1),
             Self::Operator => of(2),
             Self::Viewer => of(3),

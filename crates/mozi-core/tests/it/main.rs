@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod agents;
 #[cfg(test)]
+mod anonymous;
+#[cfg(test)]
 mod claims;
 #[cfg(test)]
 mod dependencies;
@@ -16,6 +18,8 @@ mod ids;
 mod judge;
 #[cfg(test)]
 mod random;
+#[cfg(test)]
+mod rest;
 #[cfg(test)]
 mod retry;
 #[cfg(test)]

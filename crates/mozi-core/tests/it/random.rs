@@ -137,6 +137,9 @@ impl Play {
                     ],
                     y,
                 );
+                if z % 8 == 5 {
+                    return (Who::Anonymous, self.nameless(&own, status, y));
+                }
                 (
                     Who::Attempt(n),
                     report(
@@ -240,9 +243,23 @@ impl Play {
                     _ => i64::from(y) * 10_000_000,
                 };
                 self.w.now = Timestamp::from_micros(self.w.now.as_micros() + micros);
-                (Who::Board, Command::Due)
+                (Who::Board, if z.is_multiple_of(2) { Command::Rest } else { Command::Due })
             }
         }
+    }
+
+    /// A report without a token, mostly under the name of whoever is at work.
+    fn nameless(&self, key: &TaskKey, status: Status, y: u8) -> Command {
+        let at_work = self.w.board.open_attempt(key).map(|a| a.agent.clone());
+        let claimed = at_work.filter(|_| !y.is_multiple_of(4)).unwrap_or_else(|| Self::agent(y));
+        Command::Report(Box::new(Report {
+            key: key.clone(),
+            status,
+            detail: Some("because".to_owned()),
+            kind: None,
+            attempt_number: None,
+            claimed_agent: Some(claimed.to_string()),
+        }))
     }
 
     fn create(&mut self, x: u8, y: u8, z: u8) -> Command {
@@ -350,6 +367,12 @@ impl Play {
         if over != Some(false) {
             assert!(result.is_err(), "an attempt that is over, or unknown, was heard: {command:?}");
         }
+        if let (Who::Anonymous, Ok(_), Command::Report(r)) = (who, &result, &command) {
+            let open = before.open_attempt(&r.key).expect("somebody is at work");
+            assert_eq!((open.role, open.revoked_at), (Role::Executor, None));
+            assert_eq!(r.claimed_agent.as_deref(), Some(open.agent.as_str()));
+            assert!(!matches!(r.status, Status::Done | Status::Pending), "{r:?}");
+        }
         self.check_history(&before);
         let key = Self::task(step.3);
         if let Some(task) = self.w.board.tasks.get(&key) {
@@ -397,7 +420,7 @@ impl Play {
             });
             let mover = match (event.actor.kind, role) {
                 (ActorKind::User, _) => Mover::Person,
-                (ActorKind::Attempt, Some(Role::Executor)) => Mover::Executor,
+                (ActorKind::Attempt | ActorKind::Anonymous, Some(Role::Executor)) => Mover::Executor,
                 (ActorKind::Attempt, Some(Role::Reviewer)) => Mover::Reviewer,
                 (ActorKind::Board, _) => Mover::Board,
                 other => panic!("moved by {other:?}"),
