@@ -95,6 +95,8 @@ pub struct Session {
     pub status: String,
     /// What holds up its end.
     pub held_up: Option<HeldUp>,
+    /// Why it could not be started or went wrong.
+    pub error: Option<String>,
     /// Somebody has asked for its stop, and why.
     pub stop_requested: Option<String>,
     /// When it was claimed or ordered.
@@ -128,6 +130,7 @@ impl From<&core::Session> for Session {
                 .held_up
                 .as_ref()
                 .map(|h| HeldUp { by: h.by.as_str().to_owned(), detail: h.detail.clone() }),
+            error: s.error.clone(),
             stop_requested: s.stop_requested.clone(),
             started_at: s.started_at.into(),
             completed_at: s.completed_at.map(Into::into),

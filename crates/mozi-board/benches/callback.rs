@@ -97,6 +97,7 @@ async fn board(dir: &Path) -> (Store, Clock, axum::Router) {
         listen_hosts: Vec::new(),
         prompts_dir: None,
         default_language: Language::En,
+        anonymous: false,
         version: String::new(),
     };
     let board = Board::new(store.clone(), config, Arc::new(NoFiles), clock.clone()).await.unwrap();

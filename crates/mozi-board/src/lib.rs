@@ -14,6 +14,7 @@ mod files;
 mod mask;
 mod openapi;
 pub mod prompt;
+mod rest;
 mod routes;
 mod secret;
 mod serve;
@@ -50,6 +51,8 @@ pub struct BoardConfig {
     pub prompts_dir: Option<PathBuf>,
     /// The language of projects that name none.
     pub default_language: Language,
+    /// The contract's calls are taken without a token from the agent at work at the task.
+    pub anonymous: bool,
     /// The program's version.
     pub version: String,
 }
@@ -91,6 +94,7 @@ pub struct Board {
     /// Large bodies at once: each may be held in memory whole.
     pub(crate) large_bodies: Semaphore,
     _due: task::Running,
+    _rest: task::Running,
 }
 
 impl Board {
@@ -118,6 +122,8 @@ impl Board {
         let fanout = fanout::Fanout::start(store.clone(), store.last_seq().await?);
         let (bell, due) = watch::channel(0);
         let running = task::Running::spawn("due times", due::run(store.clone(), clock.clone(), bell));
+        let looking = rest::run(store.clone(), clock.clone(), store.subscribe_hints());
+        let rest = task::Running::spawn("rest", looking);
         Ok(Arc::new(Self {
             store,
             config,
@@ -130,6 +136,7 @@ impl Board {
             due,
             large_bodies: Semaphore::new(2),
             _due: running,
+            _rest: rest,
         }))
     }
 }

@@ -77,6 +77,7 @@ fn carry_out(d: &mut Desk<'_>, command: &Command) -> Result<Reply, Refusal> {
             deliver::notice(d, key.as_ref(), *attempt_number, agent.as_ref(), code, text, more)
         }
         Command::Due => due::due(d),
+        Command::Rest => rest::look(d),
         Command::IfVersion { versions, command } => version::if_version(d, versions, command),
     }
 }

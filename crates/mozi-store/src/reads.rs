@@ -271,6 +271,14 @@ impl Store {
         self.read(move |s| s.overview(&query, now)).await
     }
 
+    /// Whether the board has come to rest, or begun to work, and does not say so yet.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn rest_has_changed(&self, now: Timestamp) -> Result<bool, ReadError> {
+        self.read(move |s| s.rest_has_changed(now)).await
+    }
+
     /// Totals over all projects.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ mod migrate;
 mod query;
 mod queue;
 mod replay;
+mod rest;
 mod rows;
 #[cfg(test)]
 mod tests;

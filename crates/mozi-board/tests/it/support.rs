@@ -154,6 +154,7 @@ impl TestBoard {
             listen_hosts: Vec::new(),
             prompts_dir: None,
             default_language: Language::En,
+            anonymous: false,
             version: "0.1.0".to_owned(),
         };
         let shared: Arc<dyn SessionFiles> = Arc::<FakeFiles>::clone(&files);

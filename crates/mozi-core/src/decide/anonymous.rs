@@ -37,9 +37,10 @@ pub(super) fn admit(d: &mut Desk<'_>) -> Result<(), Refusal> {
     } else {
         return Err(Refusal::Unauthenticated);
     };
-    let found = d.open_attempt(key).filter(|a| may_act(a)).filter(|a| {
-        claimed.is_some_and(|claimed| is_named(a, d.state.agents.get(&a.agent), claimed))
-    });
+    let found = d
+        .open_attempt(key)
+        .filter(|a| may_act(a))
+        .filter(|a| claimed.is_some_and(|claimed| is_named(a, d.state.agents.get(&a.agent), claimed)));
     let attempt = found.ok_or(Refusal::Unauthenticated)?;
     d.state.identity = Identity::Attempt {
         key: attempt.key.clone(),

@@ -190,10 +190,10 @@ impl Loading<'_> {
 
     fn runners(&mut self, needs: &Needs) {
         let mut ids: BTreeSet<_> = needs.runners.iter().cloned().collect();
-        if needs.agent_runners || needs.rest {
+        if needs.agent_runners {
             ids.extend(self.state.agents.values().map(|a| a.runner_id.clone()));
         }
-        if needs.all_runners {
+        if needs.all_runners || needs.rest {
             ids.extend(self.board.runners.keys().cloned());
         }
         self.state.runners = self
@@ -214,6 +214,9 @@ impl Loading<'_> {
             }
         }
         self.state.totals = StatusCounts::from_array(totals);
+        for id in self.board.agents.keys() {
+            self.agent(id);
+        }
         if !self.board.live().is_empty() {
             return;
         }
@@ -227,7 +230,6 @@ impl Loading<'_> {
             })
             .collect();
         self.projects(queued.iter().map(|q| &q.project));
-        self.board.agents.keys().for_each(|id| self.agent(id));
         self.state.queued = queued.into_iter().collect();
     }
 

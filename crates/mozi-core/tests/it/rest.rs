@@ -73,13 +73,18 @@ fn what_comes_by_itself_is_no_rest() {
 fn what_waits_for_a_person_is_rest() {
     type Change = fn(&mut World);
     let cases: [(&str, Change); 5] = [
-        ("paused", |w| drop(w.ok(Who::Operator, Command::PauseAgent { agent: agent("coder"), detail: None }))),
+        ("paused", |w| {
+            drop(w.ok(Who::Operator, Command::PauseAgent { agent: agent("coder"), detail: None }));
+        }),
         ("manual", |w| w.set(SettingChange::Dispatch(Dispatch::Manual))),
         ("no agent", |w| w.set(SettingChange::DefaultAgent(None))),
         ("unknown", |w| w.set(SettingChange::DefaultAgent(Some(agent("stranger"))))),
         ("archived", |w| {
             let archived = Some(true);
-            w.ok(Who::Admin, Command::SetProject { id: project(), name: None, settings: Vec::new(), archived });
+            w.ok(
+                Who::Admin,
+                Command::SetProject { id: project(), name: None, settings: Vec::new(), archived },
+            );
         }),
     ];
     for (name, change) in cases {

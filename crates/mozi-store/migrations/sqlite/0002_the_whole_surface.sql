@@ -12,3 +12,8 @@ CREATE INDEX task_attempts_ended ON task_attempts (project_id, completed_at, tas
 
 -- Pruning: events up to this number over all projects are not all there any more.
 ALTER TABLE meta ADD COLUMN pruned_seq INTEGER NOT NULL DEFAULT 0;
+
+-- Nothing has run, and nothing could have, since the board said that it had come to rest.
+ALTER TABLE meta ADD COLUMN at_rest INTEGER NOT NULL DEFAULT 1;
+-- Why a session could not be started or went wrong, in its runner's words.
+ALTER TABLE sessions ADD COLUMN error TEXT;

@@ -177,7 +177,7 @@ CREATE TABLE sessions (
   clean_requested INTEGER NOT NULL DEFAULT 0,
   started_at INTEGER NOT NULL,
   completed_at INTEGER
-) WITHOUT ROWID;
+, error TEXT) WITHOUT ROWID;
 CREATE TABLE task_attempts (
   id INTEGER PRIMARY KEY,
   project_id TEXT COLLATE NOCASE NOT NULL,

@@ -90,6 +90,7 @@ fn write(db: &Connection, kept: &Kept, change: &Change) -> Sql<()> {
         Change::CountStream { last_event } => {
             run(db, "UPDATE meta SET stream_last = ?1", params![int(*last_event)])
         }
+        Change::SetRest { at_rest } => run(db, "UPDATE meta SET at_rest = ?1", params![at_rest]),
     }
 }
 

@@ -19,7 +19,8 @@ pub(super) struct Kept {
     tasks: HashMap<TaskKey, Task>,
     attempts: HashMap<(TaskKey, AttemptNumber), Attempt>,
     tokens: HashMap<TokenHash, (TaskKey, AttemptNumber)>,
-    stream_last: Option<u64>,
+    /// The newest event of no project, and whether the board is at rest.
+    meta: Option<(u64, bool)>,
 }
 
 impl Kept {
@@ -28,7 +29,7 @@ impl Kept {
         self.tasks.clear();
         self.attempts.clear();
         self.tokens.clear();
-        self.stream_last = None;
+        self.meta = None;
     }
 
     pub(super) fn project(&self, id: &ProjectId) -> Option<&Project> {
@@ -45,8 +46,8 @@ impl Kept {
         let attempt = self.attempts.get(self.tokens.get(token)?)?;
         (attempt.token_hash.as_ref() == Some(token)).then_some(attempt)
     }
-    pub(super) fn stream_last(&self) -> Option<u64> {
-        self.stream_last
+    pub(super) fn meta(&self) -> Option<(u64, bool)> {
+        self.meta
     }
 
     pub(super) fn keep_project(&mut self, project: &Project) {
@@ -66,8 +67,8 @@ impl Kept {
         }
         put(&mut self.attempts, key, attempt);
     }
-    pub(super) fn keep_stream_last(&mut self, last: u64) {
-        self.stream_last = Some(last);
+    pub(super) fn keep_meta(&mut self, stream_last: u64, at_rest: bool) {
+        self.meta = Some((stream_last, at_rest));
     }
 
     /// Follows a change that was written.
@@ -83,7 +84,7 @@ impl Kept {
                     t.state.next_comment = c.id.saturating_add(1);
                 }
             }
-            Change::CountStream { last_event } => self.stream_last = Some(*last_event),
+            Change::CountStream { .. } | Change::SetRest { .. } => self.meta = None,
             Change::InsertProject(p) | Change::UpdateProject(p) => drop(self.projects.remove(&p.id)),
             Change::InsertTask { task, .. }
             | Change::UpdateTaskSpec(task)

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use super::{
     kept::Kept,
-    queue,
+    queue, rest,
     rows::{self, Columns, Sql, bad, int},
 };
 
@@ -169,7 +169,7 @@ pub(super) fn identity(known: &Known) -> Identity {
 /// Loads what is needed, and what hangs on it.
 pub(super) fn load(db: &Connection, kept: &mut Kept, needs: &Needs) -> Sql<State> {
     let mut l = Loader { db, kept, state: State::default() };
-    l.stream_last()?;
+    l.meta()?;
     l.identify(needs)?;
     for id in &needs.projects {
         l.project(id)?;
@@ -204,6 +204,15 @@ pub(super) fn load(db: &Connection, kept: &mut Kept, needs: &Needs) -> Sql<State
     if let Some(name) = &needs.token {
         l.state.token = one(db, select!(rows::TOKEN, "tokens WHERE name = ?1"), [name], rows::token)?;
     }
+    if needs.rest {
+        let work = rest::work(db)?;
+        l.state.live = work.live;
+        l.state.queued = work.queued;
+        l.state.projects.extend(work.projects);
+        l.state.agents.extend(work.agents);
+        l.state.runners.extend(work.runners);
+        l.state.totals = rest::totals(db)?;
+    }
     if needs.far_due {
         for key in far_due(db, needs.now)? {
             l.task(&key)?;
@@ -219,15 +228,16 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn stream_last(&mut self) -> Sql<()> {
-        self.state.stream_last = match self.kept.stream_last() {
-            Some(last) => last,
+    fn meta(&mut self) -> Sql<()> {
+        let (stream_last, at_rest) = match self.kept.meta() {
+            Some(meta) => meta,
             None => self
                 .db
-                .prepare_cached("SELECT stream_last FROM meta")?
-                .query_row([], |row| row.get::<_, i64>(0).map(|n| u64::try_from(n).unwrap_or(0)))?,
+                .prepare_cached("SELECT stream_last, at_rest FROM meta")?
+                .query_row([], |row| Ok((u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0), row.get(1)?)))?,
         };
-        self.kept.keep_stream_last(self.state.stream_last);
+        (self.state.stream_last, self.state.at_rest) = (stream_last, at_rest);
+        self.kept.keep_meta(stream_last, at_rest);
         Ok(())
     }
 
@@ -389,6 +399,12 @@ impl Loader<'_> {
     fn agents_and_runners(&mut self, needs: &Needs) -> Sql<()> {
         for id in &needs.agents {
             self.agent(id)?;
+        }
+        if needs.attempt_agents {
+            let of: BTreeSet<_> = self.state.attempts.iter().map(|a| a.agent.clone()).collect();
+            for id in &of {
+                self.agent(id)?;
+            }
         }
         if needs.default_agent {
             let defaults: BTreeSet<_> =

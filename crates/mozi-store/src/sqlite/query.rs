@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     load::{self, all, as_limit, exists, one, select},
-    replay,
+    replay, rest,
     rows::{self, Columns, Sql, int},
 };
 use crate::{EventPage, IdempotencyKey, PAGE_LIMIT, Page, ReadError, Recalled, RunnerWork, Totals};
@@ -279,6 +279,10 @@ impl<'a> Snapshot<'a> {
 
     pub(crate) fn blob_used(&self, sha256: &str) -> Answer<bool> {
         Ok(exists(self.db, "SELECT 1 FROM outputs WHERE inline = 0 AND sha256 = ?1", [sha256])?)
+    }
+
+    pub(crate) fn rest_has_changed(&self, now: Timestamp) -> Answer<bool> {
+        Ok(rest::has_changed(self.db, now)?)
     }
 
     pub(crate) fn next_due(&self, now: Timestamp) -> Answer<Option<Timestamp>> {

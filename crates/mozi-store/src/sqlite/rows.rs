@@ -321,7 +321,7 @@ pub(super) fn usage_after(row: &Row<'_>, first: usize) -> Sql<(u32, Usage)> {
 
 pub(super) const SESSION: &str = "session_id, agent, runner_id, project_id, task_id, attempt_number, by_name, \
     message, verbatim, taken, status, pid, held_up_by, held_up_detail, stop_requested, forced, clean_requested, \
-    started_at, completed_at";
+    started_at, completed_at, error";
 
 pub(super) fn session(row: &Row<'_>) -> Sql<Session> {
     let c = &mut Columns::from(row, 0);
@@ -349,6 +349,7 @@ pub(super) fn session(row: &Row<'_>) -> Sql<Session> {
         clean_requested: c.get()?,
         started_at: c.time()?,
         completed_at: c.opt_time()?,
+        error: c.get()?,
     })
 }
 

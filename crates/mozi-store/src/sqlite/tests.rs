@@ -98,6 +98,7 @@ fn compare(ours: &State, theirs: &State) {
     let unused = |t: &State| t.token.clone().map(|t| mozi_core::Token { last_used_at: None, ..t });
     assert_eq!(unused(ours), unused(theirs));
     assert_eq!(ours.stream_last, theirs.stream_last);
+    assert_eq!((ours.at_rest, &ours.queued, ours.totals), (theirs.at_rest, &theirs.queued, theirs.totals));
 }
 
 #[track_caller]
@@ -219,6 +220,7 @@ fn random_commands_reach_every_kind_of_change() {
         "PutToken",
         "InsertEvent",
         "CountStream",
+        "SetRest",
     ];
     for name in kinds {
         assert!(seen.get(name).is_some_and(|n| *n >= 1), "{name} in {seen:?}");

@@ -29,7 +29,8 @@ impl Signals {
             | Change::UpdateTaskSpec(task)
             | Change::UpdateTaskState(task) => {
                 // A reviewer given up has used up a claim's look at the queue: the next task has its turn.
-                self.ready |= task.queue_place().is_some() || task.state.reviewer_given_up;
+                // What nobody has in hand may have been the last thing to do, whether it is in the queue or not.
+                self.ready |= task.state.open.is_none() || task.state.reviewer_given_up;
             }
             Change::UpdateAttempt(a) => {
                 self.ready |= !a.is_open();
@@ -52,7 +53,8 @@ impl Signals {
             | Change::InsertComment(_)
             | Change::PutToken(_)
             | Change::InsertEvent(_)
-            | Change::CountStream { .. } => {}
+            | Change::CountStream { .. }
+            | Change::SetRest { .. } => {}
         }
     }
 }

@@ -84,13 +84,14 @@ pub(super) fn put_session(db: &Connection, s: &Session) -> Sql<()> {
         db,
         "INSERT INTO sessions (session_id, agent, runner_id, project_id, task_id, attempt_number, by_name, message,
          verbatim, taken, status, pid, held_up_by, held_up_detail, stop_requested, forced, clean_requested,
-         started_at, completed_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+         started_at, completed_at, error)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
          ON CONFLICT (session_id) DO UPDATE SET by_name = excluded.by_name, message = excluded.message,
          verbatim = excluded.verbatim, taken = excluded.taken, status = excluded.status, pid = excluded.pid,
          held_up_by = excluded.held_up_by, held_up_detail = excluded.held_up_detail,
          stop_requested = excluded.stop_requested, forced = excluded.forced,
-         clean_requested = excluded.clean_requested, completed_at = excluded.completed_at",
+         clean_requested = excluded.clean_requested, completed_at = excluded.completed_at,
+         error = excluded.error",
         params![
             s.id.to_string(),
             s.agent.as_str(),
@@ -111,6 +112,7 @@ pub(super) fn put_session(db: &Connection, s: &Session) -> Sql<()> {
             s.clean_requested,
             s.started_at.as_micros(),
             time(s.completed_at),
+            s.error,
         ],
     )
 }

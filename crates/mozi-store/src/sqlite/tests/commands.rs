@@ -281,7 +281,8 @@ impl World {
             30 => match p[0] % 6 {
                 0 => Command::PauseAgent { agent: one_of(&agents(), p[1]), detail },
                 1..=2 => Command::ResumeAgent { agent: one_of(&agents(), p[1]) },
-                3 => Command::Due,
+                3 if p[1].is_multiple_of(2) => Command::Due,
+                3 => Command::Rest,
                 4 => Command::Notice {
                     key: p[1].is_multiple_of(2).then(|| task(p[2])),
                     attempt_number: None,

@@ -61,6 +61,7 @@ pub(super) fn rows(db: &Connection) -> MemoryBoard {
     b.events = events.into_iter().map(|(_, e)| e).collect();
     b.stream_last =
         db.query_row("SELECT stream_last FROM meta", [], |row| row.get::<_, i64>(0)).unwrap().cast_unsigned();
+    b.at_work = db.query_row("SELECT at_rest FROM meta", [], |row| row.get::<_, i64>(0)).unwrap() == 0;
     b
 }
 

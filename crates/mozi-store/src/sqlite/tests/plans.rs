@@ -74,6 +74,7 @@ fn questions(db: &Connection) {
     let key = TaskKey::new(id("app"), id("1"));
     s.identify(hash(1), now).unwrap();
     s.project(&app).unwrap();
+    s.rest_has_changed(now).unwrap();
     s.projects(None, 5).unwrap();
     s.task_view(&key, now).unwrap();
     for sort in [TaskSort::Updated, TaskSort::Created, TaskSort::Priority] {
