@@ -156,6 +156,7 @@ fn an_open_session_tells_the_age_of_its_verdict_not_the_time() {
         status: core::SessionStatus::Starting,
         pid: None,
         held_up: None,
+        error: None,
         stop_requested: None,
         forced: true,
         clean_requested: false,

@@ -208,6 +208,7 @@ fn a_session_has_the_fields_that_are_promised() {
         status: SessionStatus::Stuck,
         pid: Some(42),
         held_up: Some(HeldUp { by: HoldUp::Gateway, detail: "no answer".into() }),
+        error: None,
         stop_requested: None,
         forced: false,
         clean_requested: false,
@@ -219,7 +220,7 @@ fn a_session_has_the_fields_that_are_promised() {
         json!({
             "session_id": "00000000-0000-0000-0000-000000000007", "agent": "coder", "project_id": "app",
             "task_id": "7", "attempt_number": 2, "runner_id": "local", "pid": 42, "status": "stuck",
-            "held_up": {"by": "gateway", "detail": "no answer"}, "stop_requested": null,
+            "held_up": {"by": "gateway", "detail": "no answer"}, "error": null, "stop_requested": null,
             "started_at": NOW_TEXT, "completed_at": null,
         })
     );

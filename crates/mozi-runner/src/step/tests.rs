@@ -56,6 +56,7 @@ fn open(session: SessionId, taken: bool) -> OpenSession {
             pid: None,
             status: "starting".into(),
             held_up: None,
+            error: None,
             stop_requested: None,
             started_at: Time::default(),
             completed_at: None,

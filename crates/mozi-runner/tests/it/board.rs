@@ -404,6 +404,7 @@ pub(crate) fn open_session(id: SessionId, job: &Job, taken: bool) -> OpenSession
             pid: None,
             status: "starting".into(),
             held_up: None,
+            error: None,
             stop_requested: None,
             started_at: Time::default(),
             completed_at: None,

@@ -87,7 +87,7 @@ CREATE TABLE meta (
   board_id TEXT NOT NULL,
   created_at INTEGER NOT NULL DEFAULT 0,
   stream_last INTEGER NOT NULL DEFAULT 0 -- newest event id of the stream of what belongs to no project
-, pruned_seq INTEGER NOT NULL DEFAULT 0);
+, pruned_seq INTEGER NOT NULL DEFAULT 0, at_rest INTEGER NOT NULL DEFAULT 1);
 CREATE TABLE outputs (
   id INTEGER PRIMARY KEY,
   project_id TEXT COLLATE NOCASE NOT NULL,
