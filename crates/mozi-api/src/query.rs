@@ -170,13 +170,15 @@ pub struct TasksQuery {
     pub agent: Option<AgentId>,
     /// Of this type.
     pub task_type: Option<String>,
-    /// With this label: `key=value`, or `key` with any value.
+    /// With this label: `NAME=VALUE`.
+    #[param(pattern = "^[^=]+=")]
     pub label: Option<String>,
-    /// With this text in id or title.
+    /// With this text in id, title or description.
     pub q: Option<String>,
     /// How they are sorted; `updated` by default.
     pub sort: Option<Sort>,
     /// At most so many; 50 by default, at most 500.
+    #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
     /// The `next_cursor` of the page before.
     pub cursor: Option<String>,
@@ -232,6 +234,7 @@ impl TasksQuery {
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
     /// At most so many; 50 by default, at most 500.
+    #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
     /// The `next_cursor` of the page before.
     pub cursor: Option<String>,
@@ -261,6 +264,7 @@ pub struct EventsQuery {
     /// After this one: an event's id, or the cursor of the stream over all projects. Absent = from the beginning.
     pub after: Option<String>,
     /// At most so many on a page; 50 by default, at most 500.
+    #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
 }
 
@@ -391,6 +395,7 @@ pub struct SessionsQuery {
     /// Only those whose id begins so.
     pub prefix: Option<String>,
     /// At most so many; 50 by default, at most 500.
+    #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
 }
 

@@ -3,21 +3,27 @@
 use std::sync::LazyLock;
 
 use http::Method;
-use mozi_api::Problem;
+use mozi_api::{
+    Problem, problem,
+    wire::{AgentId, ProjectId, Role, RunnerId, SessionId, Status, TaskId},
+};
+use serde_json::{Map, Value, json};
 use utoipa::{
-    PartialSchema, ToSchema,
+    IntoParams, PartialSchema, ToSchema,
     openapi::{
-        ComponentsBuilder, Content, InfoBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Ref, RefOr, Required,
-        Schema,
-        path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathItem},
-        request_body::RequestBodyBuilder,
-        response::{ResponseBuilder, ResponsesBuilder},
-        schema::{ArrayBuilder, ObjectBuilder, Type},
-        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+        Ref, RefOr, Schema,
+        path::{Parameter, ParameterIn},
+        schema::{ArrayBuilder, ObjectBuilder},
     },
 };
 
-use crate::routes::{Route, table};
+use crate::{
+    Access, AttemptAccess, RunnerAccess,
+    routes::{Route, table},
+};
+
+mod codes;
+mod examples;
 
 type Named = Vec<(String, RefOr<Schema>)>;
 type Shape = fn(&mut Named) -> RefOr<Schema>;
@@ -26,12 +32,19 @@ type Shape = fn(&mut Named) -> RefOr<Schema>;
 #[derive(Default)]
 pub(crate) struct Doc {
     pub(crate) summary: &'static str,
-    query: &'static [&'static str],
-    body: Option<Shape>,
+    query: Option<fn() -> Vec<Parameter>>,
+    headers: &'static [&'static str],
+    pub(crate) body: Option<Shape>,
     upload: Option<Shape>,
     answer: Option<Shape>,
     created: bool,
+    /// What was made before is answered with 200.
+    again: bool,
     media_type: Option<&'static str>,
+    stream: bool,
+    tagged: bool,
+    if_match: bool,
+    pub(crate) refuses: &'static [&'static str],
 }
 
 impl Route {
@@ -41,13 +54,22 @@ impl Route {
         self
     }
     /// What its query may hold.
-    pub(crate) fn asks(mut self, query: &'static [&'static str]) -> Self {
-        self.doc.query = query;
+    pub(crate) fn asks<T: IntoParams>(mut self) -> Self {
+        self.doc.query = Some(|| T::into_params(|| Some(ParameterIn::Query)));
         self
     }
     /// Whether its query may hold anything. The contract's calls ignore what they do not know.
     pub(crate) fn has_query(&self) -> bool {
-        !self.doc.query.is_empty() || self.access == crate::Access::CALLBACK
+        self.doc.query.is_some() || self.is_lenient()
+    }
+    /// Whether it is one of the contract's calls, which take what they do not know with a warning.
+    pub(crate) fn is_lenient(&self) -> bool {
+        self.access == Access::CALLBACK
+    }
+    /// The request headers that it looks at, beside those of every call.
+    pub(crate) fn reads(mut self, headers: &'static [&'static str]) -> Self {
+        self.doc.headers = headers;
+        self
     }
     /// What its body is.
     pub(crate) fn takes<T: ToSchema>(mut self) -> Self {
@@ -69,6 +91,11 @@ impl Route {
         self.doc.created = true;
         self.answers::<T>()
     }
+    /// The same asked again is answered with what is there.
+    pub(crate) fn or_finds(mut self) -> Self {
+        self.doc.again = true;
+        self
+    }
     /// What its list holds.
     pub(crate) fn lists<T: ToSchema>(mut self) -> Self {
         self.doc.answer = Some(page::<T>);
@@ -77,6 +104,26 @@ impl Route {
     /// It answers something else than described JSON.
     pub(crate) fn text(mut self, media_type: &'static str) -> Self {
         self.doc.media_type = Some(media_type);
+        self
+    }
+    /// It answers a stream of events too.
+    pub(crate) fn or_streams(mut self) -> Self {
+        self.doc.stream = true;
+        self
+    }
+    /// Its answer has an `ETag`.
+    pub(crate) fn tagged(mut self) -> Self {
+        self.doc.tagged = true;
+        self
+    }
+    /// It can be asked for one version only, with `If-Match`.
+    pub(crate) fn if_match(mut self) -> Self {
+        self.doc.if_match = true;
+        self
+    }
+    /// The codes with which it refuses, beside those that follow from its path, rights and body.
+    pub(crate) fn refuses(mut self, codes: &'static [&'static str]) -> Self {
+        self.doc.refuses = codes;
         self
     }
 }
@@ -96,127 +143,331 @@ fn page<T: ToSchema>(schemas: &mut Named) -> RefOr<Schema> {
     ObjectBuilder::new().property("items", items).property("next_cursor", cursor).required("items").into()
 }
 
-fn about(parameter: &str) -> &'static str {
-    match parameter {
-        "p" => "The project.",
-        "t" => "The task.",
-        "n" => "The attempt's number.",
-        "id" => "The output's number.",
-        "other" => "The task that is waited for.",
-        "sid" => "The session; for people any unique beginning of its id.",
-        "a" => "The agent.",
-        "r" => "The runner.",
-        "name" => "The token's name.",
-        "limit" => "How many, at most 500; 50 by default.",
-        "cursor" => "The `next_cursor` of the page before.",
-        "after" => "Events after this one; `Last-Event-ID` does the same.",
-        "status" => "Only tasks in this status; may be repeated.",
-        "agent" => "Only tasks named for this agent.",
-        "task_type" => "Only tasks of this type.",
-        "label" => "Only tasks with this label, `K=V`; may be repeated.",
-        "q" => "Only tasks with this text in id, title or description.",
-        "sort" => "`updated` (default), `created` or `priority`.",
-        "expand" => "`outputs`, `comments`, `attempts`, `events`, separated by commas, or `all`.",
-        "role" => "`executor` or `reviewer`; by default whose turn it is.",
-        "stream" => "`stdout` (default) or `stderr`.",
-        "from" => "The byte to begin at.",
-        "follow" => "Go on until the end of the session.",
-        "prefix" => "Only sessions whose id begins so.",
-        "active" => "`true`: only live sessions; `false`: only ended ones.",
-        "force" => "A person's word that what is left of it is not Mozi's.",
-        _ => "",
+/// Names of the path: what they are, and their shape.
+fn path_parameter(name: &str, schemas: &mut Named) -> Value {
+    let number = json!({ "type": "integer", "format": "int32", "minimum": 1, "maximum": u32::MAX });
+    let text = json!({ "type": "string", "minLength": 1 });
+    let (about, schema) = match name {
+        "p" => ("The project.", json!(named::<ProjectId>(schemas))),
+        "t" => ("The task.", json!(named::<TaskId>(schemas))),
+        "other" => ("The task that is waited for.", json!(named::<TaskId>(schemas))),
+        "n" => ("The attempt's number.", number),
+        "id" => ("The output's number.", number),
+        "sid" => ("The session; for people any unique beginning of its id.", text),
+        "a" => ("The agent.", json!(named::<AgentId>(schemas))),
+        "r" => ("The runner.", json!(named::<RunnerId>(schemas))),
+        "name" => ("Its name.", text),
+        _ => ("Its id.", text),
+    };
+    let mut parameter =
+        json!({ "name": name, "in": "path", "required": true, "description": about, "schema": schema });
+    put(&mut parameter, "example", examples::of_parameter(name));
+    parameter
+}
+
+/// Query parameters are there or not; none is ever `null`.
+fn query_parameter(parameter: &Parameter) -> Value {
+    let mut value = json!(parameter);
+    if let Some(schema) = value.get_mut("schema") {
+        without_null(schema);
+    }
+    put(&mut value, "required", json!(false));
+    value
+}
+
+fn without_null(schema: &mut Value) {
+    let is_null =
+        |v: &Value| v.as_str() == Some("null") || v.get("type").and_then(Value::as_str) == Some("null");
+    if let Some(Value::Array(types)) = schema.get("type") {
+        let one = types.iter().find(|t| !is_null(t)).cloned();
+        put(schema, "type", one.unwrap_or_default());
+    }
+    if let Some(Value::Array(choices)) = schema.get("oneOf")
+        && let Some(one) = choices.iter().find(|c| !is_null(c)).cloned()
+    {
+        *schema = one;
     }
 }
 
-fn operation(route: &Route, schemas: &mut Named) -> OperationBuilder {
-    let tag = match route.path.split('/').nth(2) {
-        Some("projects") => "board",
-        Some("runners") if route.method == Method::POST || route.path.contains('{') => "runner protocol",
-        Some(tag) => tag,
-        None => "meta",
-    };
-    let operation_id = format!("{} {}", route.method, route.path);
-    let mut op =
-        OperationBuilder::new().tag(tag).summary(Some(route.doc.summary)).operation_id(Some(operation_id));
-    let string = || ObjectBuilder::new().schema_type(Type::String);
-    for name in route.path.split('{').skip(1).filter_map(|part| part.split('}').next()) {
-        let p = ParameterBuilder::new()
-            .name(name)
-            .parameter_in(ParameterIn::Path)
-            .required(Required::True)
-            .description(Some(about(name)))
-            .schema(Some(string()));
-        op = op.parameter(p);
+fn put(object: &mut Value, name: &str, value: Value) {
+    if let Value::Object(map) = object {
+        map.insert(name.to_owned(), value);
     }
-    for name in route.doc.query {
-        let p = ParameterBuilder::new()
-            .name(*name)
-            .parameter_in(ParameterIn::Query)
-            .required(Required::False)
-            .description(Some(about(name)))
-            .schema(Some(string()));
-        op = op.parameter(p);
-    }
-    if let Some(body) = route.doc.body {
-        let mut request =
-            RequestBodyBuilder::new().content("application/json", Content::new(Some(body(schemas))));
-        if let Some(upload) = route.doc.upload {
-            request = request.content("multipart/form-data", Content::new(Some(upload(schemas))));
+}
+
+/// A word for programs: `get_project_task`, `post_session_stop` …
+fn operation_id(route: &Route) -> String {
+    let mut words = vec![route.method.as_str().to_ascii_lowercase()];
+    for part in route.path.split('/').filter(|p| !p.is_empty() && *p != "api") {
+        if part.starts_with('{') {
+            if let Some(last) = words.last_mut() {
+                let one = last.strip_suffix("ies").map(|l| format!("{l}y"));
+                *last = one.unwrap_or_else(|| last.trim_end_matches('s').to_owned());
+            }
+        } else {
+            words.push(part.replace('.', "_"));
         }
-        op = op.request_body(Some(request.build()));
     }
-    let problem = ResponseBuilder::new()
-        .description("Refused or failed, with the reason")
-        .content(mozi_api::problem::MEDIA_TYPE, Content::new(Some(named::<Problem>(schemas))));
-    let good = ResponseBuilder::new().description(route.doc.summary);
-    let good = match (route.doc.answer, route.doc.media_type) {
-        (Some(shape), _) => good.content("application/json", Content::new(Some(shape(schemas)))),
-        (None, Some(media_type)) => good.content(media_type, Content::new(Some(string()))),
-        (None, None) => good,
+    words.join("_")
+}
+
+/// By which groups the calls are shown, and what each is.
+const TAGS: &[(&str, &str)] = &[
+    ("projects", "Boards of tasks, their settings and their events"),
+    ("tasks", "Units of work, and what hangs on them"),
+    ("contract", "What agents say of their task: lenient calls, for people too"),
+    ("attempts", "Runs at a task, with prompt and log"),
+    ("sessions", "The running side of attempts, and agents started by name"),
+    ("agents", "Who can be given work"),
+    ("access", "Tokens and users"),
+    ("meta", "Health, version and documents"),
+    ("runner protocol", "What a runner and the board say to each other"),
+];
+
+fn tag(route: &Route) -> &'static str {
+    let is_runner = matches!(route.access.runner, RunnerAccess::Own);
+    match route.path {
+        _ if is_runner => "runner protocol",
+        p if p.contains("/attempts") => "attempts",
+        p if p.contains("/tasks/{t}/") && route.is_lenient() => "contract",
+        p if p.contains("/tasks") || p.starts_with("/t/") => "tasks",
+        p if p.contains("/projects") || p == "/api/events" => "projects",
+        p if p.contains("/sessions") => "sessions",
+        p if p.contains("/agents") || p.contains("/runners") => "agents",
+        p if p.contains("/tokens") || p.contains("/users") || p.contains("/audit") => "access",
+        _ => "meta",
+    }
+}
+
+/// Who may, in words.
+fn who(access: Access) -> String {
+    if access.open {
+        return "No token is needed.".to_owned();
+    }
+    let mut who = Vec::new();
+    who.extend(access.user.map(|least| match least {
+        mozi_core::UserRole::Viewer => "every user",
+        mozi_core::UserRole::Operator => "operators and admins",
+        mozi_core::UserRole::Admin => "admins",
+    }));
+    match access.attempt {
+        AttemptAccess::None => {}
+        AttemptAccess::Own => who.push("an attempt for its own task"),
+        AttemptAccess::Related => who.push("an attempt for its own task and those near to it"),
+        AttemptAccess::Project => who.push("an executor for subtasks, where its project allows it"),
+    }
+    match access.runner {
+        RunnerAccess::None => {}
+        RunnerAccess::Own => who.push("the runner itself"),
+        RunnerAccess::Read => who.push("runners"),
+    }
+    format!("For {}.", who.join(", "))
+}
+
+fn header_parameter(name: &str) -> Value {
+    let (about, schema, example) = match name {
+        "Idempotency-Key" => (
+            "Carries the request out once: the same key and body again within 24 hours are answered as the first time \
+             (`Idempotency-Replayed: true`), another body is refused.",
+            json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$" }),
+            json!("7f3c-1"),
+        ),
+        "If-Match" => (
+            "The `ETag` that was seen: a version in quotes. Another version refuses the request with 412.",
+            json!({ "type": "string", "pattern": "^(\\*|\"[0-9]+\")$" }),
+            json!("\"1\""),
+        ),
+        "Last-Event-ID" => (
+            "The last event that was seen; counts more than `after`.",
+            json!({ "type": "string", "pattern": "^[0-9A-Za-z]+$" }),
+            json!("1"),
+        ),
+        "Range" => (
+            "Which bytes, of one range.",
+            json!({ "type": "string", "pattern": "^bytes=[0-9]+-[0-9]*$" }),
+            json!("bytes=0-99"),
+        ),
+        "Mozi-Via" => (
+            "By which road the request came; stands in the actor of its event.",
+            json!({ "type": "string", "minLength": 1, "maxLength": 40, "pattern": "^[!-~]+$" }),
+            json!("script"),
+        ),
+        _ => (
+            "An id of yours for this request: comes back in the answer and stands in the log.",
+            json!({ "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$" }),
+            json!("a1b2c3"),
+        ),
     };
-    let status = if route.doc.created { "201" } else { "200" };
-    let responses = ResponsesBuilder::new().response(status, good).response("default", problem).build();
-    op = op.responses(responses);
-    if route.access.open { op } else { op.security(SecurityRequirement::new("bearer", Vec::<String>::new())) }
+    json!({ "name": name, "in": "header", "required": false, "description": about, "schema": schema, "example": example })
 }
 
-fn method(method: &Method) -> HttpMethod {
-    match *method {
-        Method::POST => HttpMethod::Post,
-        Method::PUT => HttpMethod::Put,
-        Method::PATCH => HttpMethod::Patch,
-        Method::DELETE => HttpMethod::Delete,
-        _ => HttpMethod::Get,
+fn parameters(route: &Route, schemas: &mut Named) -> Vec<Value> {
+    let in_path = route.path.split('{').skip(1).filter_map(|part| part.split('}').next());
+    let mut all: Vec<Value> = in_path.map(|name| path_parameter(name, schemas)).collect();
+    all.extend(route.doc.query.iter().flat_map(|q| q()).map(|p| query_parameter(&p)));
+    let mut headers = route.doc.headers.to_vec();
+    if route.method == Method::POST && !route.path.ends_with("/poll") {
+        headers.push("Idempotency-Key");
     }
+    if route.doc.if_match {
+        headers.push("If-Match");
+    }
+    if route.access.decided == crate::Decided::Within {
+        headers.push("Mozi-Via");
+    }
+    all.extend(headers.into_iter().map(header_parameter));
+    all.push(json!({ "$ref": "#/components/parameters/X-Request-Id" }));
+    all
 }
 
-fn document() -> OpenApi {
+fn header(about: &str, schema: &Value) -> Value {
+    json!({ "description": about, "schema": schema })
+}
+
+/// The answer of a success.
+fn good(route: &Route, status: u16, schemas: &mut Named) -> Value {
+    let mut content = Map::new();
+    let text = json!({ "type": "string" });
+    if let Some(shape) = route.doc.answer {
+        content.insert("application/json".to_owned(), json!({ "schema": shape(schemas) }));
+    }
+    if route.doc.stream {
+        content.insert("text/event-stream".to_owned(), json!({ "schema": text }));
+    }
+    match route.doc.media_type {
+        Some("application/json") => {
+            content.insert("application/json".to_owned(), json!({ "schema": { "type": "object" } }));
+        }
+        // Whatever it is, it comes as bytes.
+        Some("application/octet-stream") => {
+            content.insert("*/*".to_owned(), json!({ "schema": {} }));
+        }
+        Some(other) => {
+            content.insert(other.to_owned(), json!({ "schema": text }));
+        }
+        None => {}
+    }
+    let mut headers = Map::new();
+    let id = header("The id of the request, yours or a new one.", &text);
+    headers.insert("X-Request-Id".to_owned(), id);
+    if route.doc.tagged {
+        let tag =
+            header("Its version, for `If-Match`.", &json!({ "type": "string", "pattern": "^\"[0-9]+\"$" }));
+        headers.insert("ETag".to_owned(), tag);
+    }
+    if route.doc.created {
+        headers.insert("Location".to_owned(), header("Where it can be read.", &text));
+    }
+    if route.method == Method::POST {
+        let again = header("`true` for an answer of before.", &json!({ "type": "string", "enum": ["true"] }));
+        headers.insert("Idempotency-Replayed".to_owned(), again);
+    }
+    let said = match status {
+        201 => "Made",
+        206 => "A part of it",
+        200 if route.doc.created => "It was there already, the same",
+        _ => "As asked",
+    };
+    json!({ "description": said, "headers": headers, "content": content })
+}
+
+/// The answer of a refusal: a problem with one of these codes.
+fn bad(codes: &[&str], schemas: &mut Named) -> Value {
+    let problem = named::<Problem>(schemas);
+    let title = |code: &&str| problem::CODES.iter().find(|(c, _, _)| c == code).map(|(_, _, t)| *t);
+    let titles: Vec<_> = codes.iter().filter_map(title).collect();
+    let schema = json!({ "allOf": [problem], "properties": { "code": { "enum": codes } } });
+    json!({
+        "description": titles.join("; "),
+        "content": { problem::MEDIA_TYPE: { "schema": schema } },
+    })
+}
+
+fn operation(route: &Route, schemas: &mut Named) -> Value {
+    let mut operation = json!({
+        "tags": [tag(route)],
+        "summary": route.doc.summary,
+        "description": format!("{}.\n\n{}", route.doc.summary, who(route.access)),
+        "operationId": operation_id(route),
+        "parameters": parameters(route, schemas),
+        "security": if route.access.open { json!([]) } else { json!([{ "bearer": [] }]) },
+    });
+    if let Some(body) = route.doc.body {
+        let mut content = json!({ "application/json": { "schema": body(schemas) } });
+        if let Some(upload) = route.doc.upload {
+            put(&mut content, "multipart/form-data", json!({ "schema": upload(schemas) }));
+        }
+        put(
+            &mut operation,
+            "requestBody",
+            json!({ "content": content, "required": codes::needs_body(route) }),
+        );
+    }
+    let mut responses = Map::new();
+    let success: &[u16] = match (route.doc.created, route.doc.again, route.doc.media_type) {
+        (true, true, _) => &[201, 200],
+        (true, false, _) => &[201],
+        (false, _, Some("application/octet-stream")) => &[200, 206],
+        (false, ..) => &[200],
+    };
+    for status in success {
+        responses.insert(status.to_string(), good(route, *status, schemas));
+    }
+    for (status, codes) in codes::of(route) {
+        responses.insert(status.to_string(), bad(&codes, schemas));
+    }
+    put(&mut operation, "responses", Value::Object(responses));
+    examples::add(route, &mut operation);
+    operation
+}
+
+fn document() -> Value {
     let mut schemas = Named::new();
-    let mut paths = PathsBuilder::new();
+    // Named by parameters only.
+    named::<Status>(&mut schemas);
+    named::<Role>(&mut schemas);
+    named::<SessionId>(&mut schemas);
+    named::<mozi_api::query::Sort>(&mut schemas);
+    named::<mozi_api::files::LogStreamWord>(&mut schemas);
+    let mut paths = Map::new();
     for route in table() {
-        let item = PathItem::new(method(&route.method), operation(route, &mut schemas));
-        paths = paths.path(route.path, item);
+        let item = paths.entry(route.path).or_insert_with(|| json!({}));
+        put(item, &route.method.as_str().to_ascii_lowercase(), operation(route, &mut schemas));
     }
-    let bearer = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .description(Some("`mozi_u_…` of people and scripts, `mozi_a_…` of attempts, `mozi_r_…` of runners"))
-        .build();
-    let components = ComponentsBuilder::new()
-        .schemas_from_iter(schemas)
-        .security_scheme("bearer", SecurityScheme::Http(bearer))
-        .build();
-    let info = InfoBuilder::new()
-        .title("Mozi")
-        .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(
-            "A board that puts AI agents to work and never loses one. `/api` is version 1: it only grows.",
-        ))
-        .build();
-    OpenApiBuilder::new().info(info).paths(paths).components(Some(components)).build()
+    let schemas: Map<String, Value> =
+        schemas.into_iter().map(|(name, schema)| (name, json!(schema))).collect();
+    let tags: Vec<_> = TAGS
+        .iter()
+        .map(|(name, about)| json!({ "name": name, "description": format!("{about}.") }))
+        .collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Mozi",
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": "A blackboard that puts AI agents to work and never loses one",
+            "description": "A board that puts AI agents to work and never loses one. `/api` is version 1: it only grows. \
+                Bodies are JSON in UTF-8. Refusals are `application/problem+json` with a stable `code`. Outcomes, \
+                reasons, event types, kinds and roles are open lists that clients must tolerate.",
+            "license": { "name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT" },
+        },
+        "servers": [{ "url": "/", "description": "The board that this document is of" }],
+        "tags": tags,
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "parameters": { "X-Request-Id": header_parameter("X-Request-Id") },
+            "securitySchemes": { "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "`mozi_u_…` of people and scripts, `mozi_a_…` of attempts, `mozi_r_…` of runners",
+            } },
+        },
+    })
 }
 
 static JSON: LazyLock<String> = LazyLock::new(|| {
-    document().to_pretty_json().unwrap_or_else(|e| {
+    serde_json::to_string_pretty(&document()).unwrap_or_else(|e| {
         tracing::error!("could not write the OpenAPI document: {e}");
         "{}".to_owned()
     })

@@ -16,6 +16,9 @@ use mozi_api::{
     event::EventPage,
     health::{Health, Version},
     project::{CreateProject, PatchProject, Project},
+    query::{
+        CleanQuery, EventsQuery, ExpandQuery, LogQuery, PageQuery, PromptQuery, SessionsQuery, TasksQuery,
+    },
     report::{CommentReply, NewComment, NewOutput, OutputReply, OutputUpload, StatusReply, StatusReport},
     runner::{
         Assignment, EndSession, Hello, HelloReply, OpenSession, Poll, PollReply, RunnerNotice, SessionNote,
@@ -47,11 +50,6 @@ mod sessions;
 mod tasks;
 mod tokens;
 
-const PAGE: &[&str] = &["limit", "cursor"];
-const LIST: &[&str] = &["status", "agent", "task_type", "label", "q", "sort", "limit", "cursor"];
-const LOG: &[&str] = &["stream", "from", "follow"];
-const EVENTS: &[&str] = &["after", "limit"];
-
 #[rustfmt::skip]
 static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
     get("/healthz", A::OPEN, meta::health).says("Whether the program lives").answers::<Health>(),
@@ -60,36 +58,36 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
     get("/docs", A::OPEN, meta::docs).says("This document to read").text("text/html"),
     get("/api/version", A::OPEN, meta::version).says("Which version answers").answers::<Version>(),
 
-    get("/api/projects", A::READ, projects::list).says("All projects, with counts by status").asks(PAGE).lists::<Project>(),
-    post("/api/projects", A::OPERATE, projects::create).says("Makes a project").takes::<CreateProject>().makes::<Project>(),
-    get("/api/projects/{p}", A::READ_EVENTS, projects::show).says("A project").answers::<Project>(),
-    patch("/api/projects/{p}", A::OPERATE, projects::edit).says("Changes name, settings or archive mark").takes::<PatchProject>().answers::<Project>(),
-    get("/api/projects/{p}/events", A::READ_EVENTS, events::of_project).says("Events of a project: a page, or a stream for `Accept: text/event-stream`").asks(EVENTS).answers::<EventPage>(),
-    get("/api/events", A::READ_EVENTS, events::of_all).says("Events over all projects, with opaque cursors").asks(EVENTS).answers::<EventPage>(),
+    get("/api/projects", A::READ, projects::list).says("All projects, with counts by status").asks::<PageQuery>().lists::<Project>(),
+    post("/api/projects", A::OPERATE, projects::create).says("Makes a project").takes::<CreateProject>().makes::<Project>().or_finds().tagged().refuses(&["duplicate_id"]),
+    get("/api/projects/{p}", A::READ_EVENTS, projects::show).says("A project").answers::<Project>().tagged(),
+    patch("/api/projects/{p}", A::OPERATE, projects::edit).says("Changes name, settings or archive mark").takes::<PatchProject>().answers::<Project>().tagged().if_match(),
+    get("/api/projects/{p}/events", A::READ_EVENTS, events::of_project).says("Events of a project: a page, or a stream for `Accept: text/event-stream`").asks::<EventsQuery>().reads(&["Last-Event-ID"]).or_streams().refuses(&["events_expired"]).answers::<EventPage>(),
+    get("/api/events", A::READ_EVENTS, events::of_all).says("Events over all projects, with opaque cursors").asks::<EventsQuery>().reads(&["Last-Event-ID"]).or_streams().refuses(&["events_expired"]).answers::<EventPage>(),
 
-    get("/api/projects/{p}/tasks", A::READ_EVENTS, tasks::list).says("Tasks of a project").asks(LIST).lists::<Task>(),
-    post("/api/projects/{p}/tasks", A::CREATE, tasks::create).says("Makes a task").takes::<CreateTask>().makes::<Task>(),
-    get("/api/projects/{p}/tasks/{t}", A::READ_TASK, tasks::show).says("A task; `expand=all` with all that hangs on it").asks(&["expand"]).answers::<Task>(),
-    patch("/api/projects/{p}/tasks/{t}", A::OPERATE, tasks::edit).says("Changes what a task's author says").takes::<PatchTask>().answers::<Task>(),
-    get("/api/projects/{p}/tasks/{t}/prompt", A::READ_OWN, tasks::prompt).says("What an agent would be told now").asks(&["role"]).answers::<PromptPreview>(),
-    put("/api/projects/{p}/tasks/{t}/dependencies/{other}", A::OPERATE, tasks::set_dependency).says("Lets a task wait for another").takes::<PutDependency>().answers::<Task>(),
-    delete("/api/projects/{p}/tasks/{t}/dependencies/{other}", A::OPERATE, tasks::remove_dependency).says("Lets it wait no more").answers::<Task>(),
+    get("/api/projects/{p}/tasks", A::READ_EVENTS, tasks::list).says("Tasks of a project").asks::<TasksQuery>().lists::<Task>(),
+    post("/api/projects/{p}/tasks", A::CREATE, tasks::create).says("Makes a task").takes::<CreateTask>().makes::<Task>().or_finds().tagged().refuses(&["duplicate_id", "dependency_cycle", "project_archived"]),
+    get("/api/projects/{p}/tasks/{t}", A::READ_TASK, tasks::show).says("A task; `expand=all` with all that hangs on it").asks::<ExpandQuery>().answers::<Task>().tagged(),
+    patch("/api/projects/{p}/tasks/{t}", A::OPERATE, tasks::edit).says("Changes what a task's author says").takes::<PatchTask>().answers::<Task>().tagged().if_match().refuses(&["session_active"]),
+    get("/api/projects/{p}/tasks/{t}/prompt", A::READ_OWN, tasks::prompt).says("What an agent would be told now").asks::<PromptQuery>().answers::<PromptPreview>(),
+    put("/api/projects/{p}/tasks/{t}/dependencies/{other}", A::OPERATE, tasks::set_dependency).says("Lets a task wait for another").takes::<PutDependency>().answers::<Task>().tagged().if_match().refuses(&["dependency_cycle", "session_active"]),
+    delete("/api/projects/{p}/tasks/{t}/dependencies/{other}", A::OPERATE, tasks::remove_dependency).says("Lets it wait no more").answers::<Task>().tagged().if_match().refuses(&["session_active"]),
 
-    post("/api/projects/{p}/tasks/{t}/status", A::CALLBACK, reports::status).says("Reports or sets a status").takes::<StatusReport>().answers::<StatusReply>(),
-    post("/api/projects/{p}/tasks/{t}/outputs", A::CALLBACK, outputs::add).says("Adds an output: JSON, or multipart with a file").takes::<NewOutput>().or_parts::<OutputUpload>().makes::<OutputReply>(),
-    post("/api/projects/{p}/tasks/{t}/comments", A::CALLBACK, reports::comment).says("Adds a comment").takes::<NewComment>().makes::<CommentReply>(),
-    get("/api/projects/{p}/tasks/{t}/outputs/{id}/content", A::READ_TASK, outputs::content).says("The bytes of an output; ranges are served").text("application/octet-stream"),
+    post("/api/projects/{p}/tasks/{t}/status", A::CALLBACK, reports::status).says("Reports or sets a status").takes::<StatusReport>().answers::<StatusReply>().tagged().if_match().refuses(&["transition_refused", "output_required"]),
+    post("/api/projects/{p}/tasks/{t}/outputs", A::CALLBACK, outputs::add).says("Adds an output: JSON, or multipart with a file").takes::<NewOutput>().or_parts::<OutputUpload>().makes::<OutputReply>().if_match().refuses(&["path_refused"]),
+    post("/api/projects/{p}/tasks/{t}/comments", A::CALLBACK, reports::comment).says("Adds a comment").takes::<NewComment>().makes::<CommentReply>().if_match(),
+    get("/api/projects/{p}/tasks/{t}/outputs/{id}/content", A::READ_TASK, outputs::content).says("The bytes of an output; ranges are served").text("application/octet-stream").reads(&["Range"]).refuses(&["invalid_range"]),
     get("/api/projects/{p}/tasks/{t}/attempts", A::READ_OWN, attempts::list).says("Attempts at a task").lists::<Attempt>(),
     get("/api/projects/{p}/tasks/{t}/attempts/{n}", A::READ_OWN, attempts::show).says("An attempt").answers::<Attempt>(),
     get("/api/projects/{p}/tasks/{t}/attempts/{n}/prompt", A::READ_OWN, attempts::prompt).says("Its prompt as it was given, tokens masked").text("text/plain"),
-    get("/api/projects/{p}/tasks/{t}/attempts/{n}/log", A::READ_OWN, attempts::log).says("Its log as bytes; `follow` ends when it has ended").asks(LOG).text("text/plain"),
+    get("/api/projects/{p}/tasks/{t}/attempts/{n}/log", A::READ_OWN, attempts::log).says("Its log as bytes; `follow` ends when it has ended").asks::<LogQuery>().text("text/plain"),
 
-    get("/api/sessions", A::READ, sessions::list).says("Sessions, newest first").asks(&["active", "prefix", "limit"]).lists::<Session>(),
-    post("/api/sessions", A::OPERATE, sessions::start).says("Starts an agent by name, at a task or without one").takes::<StartSession>().makes::<Session>(),
+    get("/api/sessions", A::READ, sessions::list).says("Sessions, newest first").asks::<SessionsQuery>().lists::<Session>(),
+    post("/api/sessions", A::OPERATE, sessions::start).says("Starts an agent by name, at a task or without one").takes::<StartSession>().makes::<Session>().refuses(&["not_claimable", "session_active"]),
     get("/api/sessions/{sid}", A::READ, sessions::show).says("A session").answers::<Session>(),
-    delete("/api/sessions/{sid}", A::OPERATE, sessions::clean).says("Cleans up an ended session; with `force` gives up what holds up a live one").asks(&["force"]).answers::<Session>(),
+    delete("/api/sessions/{sid}", A::OPERATE, sessions::clean).says("Cleans up an ended session; with `force` gives up what holds up a live one").asks::<CleanQuery>().answers::<Session>().refuses(&["session_active"]),
     post("/api/sessions/{sid}/stop", A::OPERATE, sessions::stop).says("Stops a session; its task is held").takes::<StopSession>().answers::<Session>(),
-    get("/api/sessions/{sid}/log", A::READ, sessions::log).says("Its log as bytes").asks(LOG).text("text/plain"),
+    get("/api/sessions/{sid}/log", A::READ, sessions::log).says("Its log as bytes").asks::<LogQuery>().text("text/plain"),
 
     get("/api/agents", A::READ, agents::list).says("Agents that runners have named").lists::<Agent>(),
     get("/api/agents/{a}", A::READ, agents::show).says("An agent").answers::<Agent>(),
@@ -97,13 +95,13 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
     post("/api/agents/{a}/resume", A::OPERATE, agents::resume).says("Gives it work again").takes::<ResumeAgent>().answers::<Agent>(),
     get("/api/runners", A::READ, agents::runners).says("Runners").lists::<Runner>(),
     get("/api/tokens", A::READ_ADMIN, tokens::list).says("Tokens, without their secrets").lists::<Token>(),
-    post("/api/tokens", A::ADMIN, tokens::create).says("Makes a token; its secret is shown once").takes::<CreateToken>().makes::<CreatedToken>(),
+    post("/api/tokens", A::ADMIN, tokens::create).says("Makes a token; its secret is shown once").takes::<CreateToken>().makes::<CreatedToken>().refuses(&["duplicate_id"]),
     delete("/api/tokens/{name}", A::ADMIN, tokens::revoke).says("Takes a token back").answers::<Token>(),
 
     post("/api/runners/{r}/hello", A::RUNNER, runners::hello).says("A runner is there, with these agents").takes::<Hello>().answers::<HelloReply>(),
     post("/api/runners/{r}/poll", A::RUNNER, poll::poll).says("Asks for work and orders, waiting for them").takes::<Poll>().answers::<PollReply>(),
     get("/api/runners/{r}/sessions", A::READ_RUNNER, runners::sessions).says("Its open sessions, to reconcile with").answers::<Vec<OpenSession>>(),
-    post("/api/runners/{r}/sessions/{sid}/take", A::RUNNER, runners::take).says("Takes up a session that was started by name").takes::<TakeSession>().answers::<Assignment>(),
+    post("/api/runners/{r}/sessions/{sid}/take", A::RUNNER, runners::take).says("Takes up a session that was started by name").takes::<TakeSession>().answers::<Assignment>().refuses(&["session_active"]),
     post("/api/runners/{r}/sessions/{sid}/started", A::RUNNER, runners::started).says("The agent's process runs").takes::<StartedSession>().answers::<Session>(),
     post("/api/runners/{r}/sessions/{sid}/note", A::RUNNER, runners::note).says("What holds up the end of a session").takes::<SessionNote>().answers::<Option<Session>>(),
     post("/api/runners/{r}/sessions/{sid}/end", A::RUNNER, runners::end).says("The session has ended, proven").takes::<EndSession>().answers::<Session>(),

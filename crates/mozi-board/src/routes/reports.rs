@@ -5,7 +5,7 @@ use mozi_api::report::{CommentReply, NewComment, StatusReply, StatusReport};
 use mozi_core::{Command, Reply};
 
 use crate::{
-    call::{Call, JSON_BYTES, Outcome, json},
+    call::{Call, JSON_BYTES, Outcome, etag, json},
     error::ApiError,
 };
 
@@ -18,6 +18,7 @@ pub(super) async fn status(mut call: Call) -> Outcome {
         return Err(ApiError::internal("the reply is no status"));
     };
     notes.extend(warnings);
+    let version = task.version;
     let reply = StatusReply {
         task_id: task.key.task.clone().into(),
         status: task.state.status.into(),
@@ -25,7 +26,7 @@ pub(super) async fn status(mut call: Call) -> Outcome {
         event_id,
         warnings: notes,
     };
-    json(StatusCode::OK, &reply)
+    Ok(etag(json(StatusCode::OK, &reply)?, version))
 }
 
 pub(super) async fn comment(mut call: Call) -> Outcome {

@@ -31,7 +31,10 @@ fn every_reference_leads_somewhere() {
     collect(&document, &mut references);
     assert!(references.len() > 100, "{}", references.len());
     for reference in references {
-        let name = reference.strip_prefix("#/components/schemas/").unwrap();
+        let Some(name) = reference.strip_prefix("#/components/schemas/") else {
+            assert_eq!(reference, "#/components/parameters/X-Request-Id");
+            continue;
+        };
         assert!(schemas.contains_key(name), "{reference} leads nowhere");
     }
 }

@@ -1,11 +1,15 @@
 //! Tests of the board through its router, in process, and over sockets where limits are tried.
 
 #[cfg(test)]
+mod conform;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod events;
+#[cfg(test)]
+mod examples;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]

@@ -21,6 +21,8 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
+use crate::conform;
+
 /// 2026-01-02T03:04:05Z
 pub(crate) const START: i64 = 1_767_323_045_000_000;
 
@@ -78,6 +80,8 @@ impl Reply {
 /// A request under construction.
 pub(crate) struct Ask<'a> {
     board: &'a TestBoard,
+    method: Method,
+    path: String,
     request: http::request::Builder,
     body: Body,
 }
@@ -103,10 +107,14 @@ impl Ask<'_> {
         let request = if has_host { self.request } else { self.request.header("host", "127.0.0.1:8083") };
         self.board.router.clone().oneshot(request.body(self.body).unwrap()).await.unwrap()
     }
+    /// Asks, and holds the answer against the document.
     pub(crate) async fn send(self) -> Reply {
+        let (method, path) = (self.method.clone(), self.path.clone());
         let (head, body) = self.open().await.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes().to_vec();
-        Reply { status: head.status, headers: head.headers, bytes }
+        let reply = Reply { status: head.status, headers: head.headers, bytes };
+        conform::check(&method, &path, &reply);
+        reply
     }
 }
 
@@ -170,7 +178,8 @@ impl TestBoard {
     }
 
     pub(crate) fn ask(&self, method: &Method, path: &str) -> Ask<'_> {
-        Ask { board: self, request: Request::builder().method(method.clone()).uri(path), body: Body::empty() }
+        let request = Request::builder().method(method.clone()).uri(path);
+        Ask { board: self, method: method.clone(), path: path.to_owned(), request, body: Body::empty() }
     }
     pub(crate) async fn get(&self, path: &str, token: &str) -> Reply {
         self.ask(&Method::GET, path).token(token).send().await
