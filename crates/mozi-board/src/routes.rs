@@ -83,7 +83,7 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
     get("/api/projects/{p}/tasks/{t}/attempts/{n}/log", A::READ_OWN, attempts::log).says("Its log as bytes; `follow` ends when it has ended").asks::<LogQuery>().text("text/plain"),
 
     get("/api/sessions", A::READ, sessions::list).says("Sessions, newest first").asks::<SessionsQuery>().lists::<Session>(),
-    post("/api/sessions", A::OPERATE, sessions::start).says("Starts an agent by name, at a task or without one").takes::<StartSession>().makes::<Session>().refuses(&["not_claimable", "session_active"]),
+    post("/api/sessions", A::OPERATE, sessions::start).says("Starts an agent by name, at a task or without one").takes::<StartSession>().makes::<Session>().refuses(&["not_claimable", "duplicate_id"]),
     get("/api/sessions/{sid}", A::READ, sessions::show).says("A session").answers::<Session>(),
     delete("/api/sessions/{sid}", A::OPERATE, sessions::clean).says("Cleans up an ended session; with `force` gives up what holds up a live one").asks::<CleanQuery>().answers::<Session>().refuses(&["session_active"]),
     post("/api/sessions/{sid}/stop", A::OPERATE, sessions::stop).says("Stops a session; its task is held").takes::<StopSession>().answers::<Session>(),
@@ -99,11 +99,11 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
     delete("/api/tokens/{name}", A::ADMIN, tokens::revoke).says("Takes a token back").answers::<Token>(),
 
     post("/api/runners/{r}/hello", A::RUNNER, runners::hello).says("A runner is there, with these agents").takes::<Hello>().answers::<HelloReply>(),
-    post("/api/runners/{r}/poll", A::RUNNER, poll::poll).says("Asks for work and orders, waiting for them").takes::<Poll>().answers::<PollReply>(),
+    post("/api/runners/{r}/poll", A::RUNNER, poll::poll).says("Asks for work and orders, waiting for them").takes::<Poll>().answers::<PollReply>().refuses(&["duplicate_id"]),
     get("/api/runners/{r}/sessions", A::READ_RUNNER, runners::sessions).says("Its open sessions, to reconcile with").answers::<Vec<OpenSession>>(),
     post("/api/runners/{r}/sessions/{sid}/take", A::RUNNER, runners::take).says("Takes up a session that was started by name").takes::<TakeSession>().answers::<Assignment>().refuses(&["session_active"]),
-    post("/api/runners/{r}/sessions/{sid}/started", A::RUNNER, runners::started).says("The agent's process runs").takes::<StartedSession>().answers::<Session>(),
-    post("/api/runners/{r}/sessions/{sid}/note", A::RUNNER, runners::note).says("What holds up the end of a session").takes::<SessionNote>().answers::<Option<Session>>(),
+    post("/api/runners/{r}/sessions/{sid}/started", A::RUNNER, runners::started).says("The agent's process runs").takes::<StartedSession>().answers::<Session>().refuses(&["session_active"]),
+    post("/api/runners/{r}/sessions/{sid}/note", A::RUNNER, runners::note).says("What holds up the end of a session").takes::<SessionNote>().answers::<Option<Session>>().refuses(&["session_active"]),
     post("/api/runners/{r}/sessions/{sid}/end", A::RUNNER, runners::end).says("The session has ended, proven").takes::<EndSession>().answers::<Session>(),
     post("/api/runners/{r}/notice", A::RUNNER, runners::notice).says("Something that people should see").takes::<RunnerNotice>().text("application/json"),
     post("/api/runners/{r}/goodbye", A::RUNNER, runners::goodbye).says("The runner goes").text("application/json"),

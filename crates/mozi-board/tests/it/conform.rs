@@ -31,7 +31,7 @@ pub(crate) fn operation(method: &Method, path: &str) -> Option<&'static Value> {
 pub(crate) fn check(method: &Method, path: &str, reply: &Reply) {
     let method = if *method == Method::HEAD { &Method::GET } else { method };
     let Some(operation) = operation(method, path) else {
-        assert!(matches!(reply.status.as_u16(), 403 | 404 | 405), "{method} {path} is not in the document");
+        assert!(matches!(reply.status.as_u16(), 403..=405), "{method} {path} is not in the document");
         return;
     };
     let status = reply.status.as_u16().to_string();
@@ -121,10 +121,10 @@ pub(crate) fn faults(schema: &Value, value: &Value, at: &str) -> Vec<String> {
                 }
             }
             "minimum" if value.as_f64().is_some_and(|n| n < rule.as_f64().unwrap()) => {
-                say(format!("under {rule}"))
+                say(format!("under {rule}"));
             }
             "maximum" if value.as_f64().is_some_and(|n| n > rule.as_f64().unwrap()) => {
-                say(format!("over {rule}"))
+                say(format!("over {rule}"));
             }
             "enum" | "const" | "minimum" | "maximum" | "description" | "format" | "pattern"
             | "propertyNames" | "minLength" | "maxLength" | "example" | "examples" | "default"
