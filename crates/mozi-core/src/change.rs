@@ -57,6 +57,10 @@ pub enum Change {
     PutToken(Box<Token>),
     /// A new event, with its id.
     InsertEvent(Box<Event>),
+    /// The log of a session that has ended is not kept any more.
+    ExpireLog { session_id: crate::id::SessionId, at: crate::time::Timestamp },
+    /// The events of a project up to this one are gone.
+    ForgetEvents { project: ProjectId, up_to: u64 },
     /// The newest event id of the stream of what belongs to no project.
     CountStream { last_event: u64 },
     /// Whether the board is at rest.

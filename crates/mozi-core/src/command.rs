@@ -16,6 +16,7 @@ use crate::{
     token::{Holder, TokenHash},
 };
 
+pub use crate::decide::house::Removed;
 pub use setting::SettingChange;
 
 mod needs;
@@ -121,6 +122,17 @@ pub enum Command {
         text: String,
         more: serde_json::Map<String, Value>,
     },
+    /// A backup of the board was made: the size of the archive, its blobs, and how many of them were missing or
+    /// damaged.
+    BackupMade { size_bytes: u64, blobs: u64, damaged: u64 },
+    /// Something was removed by the rule of retention, or because a person asked.
+    KeptHouse { because: String, removed: Vec<Removed> },
+    /// The logs of these sessions are about to be removed.
+    ExpireLogs { sessions: Vec<SessionId> },
+    /// Tells what finished tasks have come to, so that their older events may go.
+    SnapshotTasks { project: ProjectId, tasks: Vec<TaskId> },
+    /// Removes the events of a project up to this one.
+    ForgetEvents { project: ProjectId, up_to: u64 },
     /// Repairs due times that a jump of the clock has moved out of reach.
     Due,
     /// Looks whether the board has come to rest, and says so once.

@@ -20,6 +20,7 @@ mod desk;
 mod due;
 mod edit;
 pub mod end;
+pub mod house;
 mod projects;
 mod report;
 mod rest;
@@ -76,6 +77,13 @@ fn carry_out(d: &mut Desk<'_>, command: &Command) -> Result<Reply, Refusal> {
         Command::Notice { key, attempt_number, agent, code, text, more } => {
             deliver::notice(d, key.as_ref(), *attempt_number, agent.as_ref(), code, text, more)
         }
+        Command::BackupMade { size_bytes, blobs, damaged } => {
+            house::backup_made(d, *size_bytes, *blobs, *damaged)
+        }
+        Command::KeptHouse { because, removed } => house::kept_house(d, because, removed),
+        Command::ExpireLogs { sessions } => house::expire_logs(d, sessions),
+        Command::SnapshotTasks { project, tasks } => house::snapshot(d, project, tasks),
+        Command::ForgetEvents { project, up_to } => house::forget(d, project, *up_to),
         Command::Due => due::due(d),
         Command::Rest => rest::look(d),
         Command::IfVersion { versions, command } => version::if_version(d, versions, command),

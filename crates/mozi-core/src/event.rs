@@ -87,6 +87,8 @@ pub enum EventKind {
     TokenRevoked { name: String },
     /// Nothing runs any more, and nothing will be claimed by itself: how many tasks wait for people.
     Idle { review: u64, blocked: u64, pending: u64, failed: u64 },
+    /// A backup was written: its size, its blobs, and how many of them were missing or damaged.
+    BackupMade { size_bytes: u64, blobs: u64, damaged: u64 },
     /// Something was refused, given up, truncated, repeated or fallen back.
     Notice { code: String, text: String, more: Map<String, Value> },
     /// Of a newer version: kept as it is.
@@ -132,6 +134,7 @@ impl EventKind {
             Self::TokenCreated { .. } => "token_created".into(),
             Self::TokenRevoked { .. } => "token_revoked".into(),
             Self::Idle { .. } => "idle".into(),
+            Self::BackupMade { .. } => "backup_made".into(),
             Self::Notice { .. } => "notice".into(),
             Self::Other { event_type, detail: _ } => event_type.clone(),
         }
@@ -183,6 +186,9 @@ impl EventKind {
             Self::TokenRevoked { name } => json!({ "name": name }),
             Self::Idle { review, blocked, pending, failed } => {
                 json!({ "review": review, "blocked": blocked, "pending": pending, "failed": failed })
+            }
+            Self::BackupMade { size_bytes, blobs, damaged } => {
+                json!({ "size_bytes": size_bytes, "blobs": blobs, "damaged": damaged })
             }
             Self::Notice { code, text, more } => {
                 let mut map = more.clone();
@@ -274,6 +280,14 @@ fn parse(event_type: &str, d: &Value) -> Option<EventKind> {
                 blocked: count("blocked")?,
                 pending: count("pending")?,
                 failed: count("failed")?,
+            }
+        }
+        "backup_made" => {
+            let number = |k: &str| d.get(k)?.as_u64();
+            EventKind::BackupMade {
+                size_bytes: number("size_bytes")?,
+                blobs: number("blobs")?,
+                damaged: number("damaged")?,
             }
         }
         "notice" => {

@@ -274,7 +274,8 @@ pub fn board(b: &crate::memory::MemoryBoard) -> Vec<String> {
         let ids: Vec<_> =
             b.events.iter().filter(|e| e.project.as_ref() == Some(&p.id)).map(|e| e.id).collect();
         all.extend(project(p, counted, ids.last().copied().unwrap_or(0)));
-        all.extend(stream(p.id.as_str(), 1, ids));
+        let first = b.forgotten.get(&p.id).copied().unwrap_or(0).saturating_add(1);
+        all.extend(stream(p.id.as_str(), first, ids));
     }
     let own: Vec<_> = b.events.iter().filter(|e| e.project.is_none()).map(|e| e.id).collect();
     if !b.at_work && !b.live().is_empty() {

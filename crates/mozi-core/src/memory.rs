@@ -61,6 +61,8 @@ pub struct MemoryBoard {
     pub stream_last: u64,
     /// Something has run, or could have, since the board last came to rest.
     pub at_work: bool,
+    /// The newest event of each project that was forgotten.
+    pub forgotten: BTreeMap<ProjectId, u64>,
 }
 
 /// Why a change cannot be applied: always a mistake of whoever decided it.
@@ -237,6 +239,14 @@ impl MemoryBoard {
                     return Err(ApplyError::OutOfOrder(format!("event {} after {last}", e.id)));
                 }
                 self.events.push((**e).clone());
+                Ok(())
+            }
+            // What a log is kept for is no row of this model.
+            Change::ExpireLog { .. } => Ok(()),
+            Change::ForgetEvents { project, up_to } => {
+                self.events.retain(|e| e.project.as_ref() != Some(project) || e.id > *up_to);
+                let newest = self.forgotten.entry(project.clone()).or_default();
+                *newest = (*newest).max(*up_to);
                 Ok(())
             }
             Change::CountStream { last_event } => {

@@ -27,6 +27,10 @@ pub struct Needs {
     pub projects: Vec<ProjectId>,
     /// These tasks, each with its project and its open attempt. Those that do not exist are absent.
     pub tasks: Vec<TaskKey>,
+    /// These tasks, each with its project and all its attempts.
+    pub histories: Vec<TaskKey>,
+    /// Whether the project's tasks can be told without its events up to this one.
+    pub told_without: Option<(ProjectId, u64)>,
     /// A task with this id, or the next number of the project that is free.
     pub new_task: Option<(ProjectId, Option<TaskId>)>,
     /// What this task waits for.
@@ -104,7 +108,7 @@ pub struct State {
     pub projects: BTreeMap<ProjectId, Project>,
     /// By key.
     pub tasks: BTreeMap<TaskKey, Task>,
-    /// Open attempts of the tasks, the attempts of the sessions, and that of the credential; each once.
+    /// Open attempts of the tasks, all attempts where a history is needed, the attempts of the sessions, and that of the credential; each once.
     pub attempts: Vec<Attempt>,
     /// By id.
     pub sessions: BTreeMap<SessionId, Session>,
@@ -118,6 +122,8 @@ pub struct State {
     pub dependencies: Vec<Dependency>,
     /// What waits for the tasks in question.
     pub dependents: Vec<Dependent>,
+    /// The answer to the need of the same name: each task with an event up to there has a snapshot behind it.
+    pub told_without: bool,
     /// The answer to `path`.
     pub path_exists: bool,
     /// The fingerprint of the task that exists under the new task's id.
@@ -151,6 +157,7 @@ impl Default for State {
             runners: BTreeMap::new(),
             dependencies: Vec::new(),
             dependents: Vec::new(),
+            told_without: false,
             path_exists: false,
             existing_fingerprint: None,
             free_id: None,

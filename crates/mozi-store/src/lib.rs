@@ -30,8 +30,8 @@ pub use overview::{
     Delayed, EndedLine, Listed, Overview, OverviewQuery, RunningLine, Spent, TaskLine, WaitingGroup,
 };
 pub use query::{
-    AttemptView, EventPage, Page, PromptMaterial, RunnerWork, TaskPage, TaskQuery, TaskSort, TaskView,
-    Totals, Upstream, Wanted,
+    AttemptView, EventPage, Forgettable, Page, PromptMaterial, RunnerWork, TaskPage, TaskQuery, TaskSort,
+    TaskView, Totals, Upstream, Wanted,
 };
 pub use sqlite::copy::{Contents, Format, NamedBlob, contents, copy, format_of, unsound};
 

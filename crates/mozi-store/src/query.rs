@@ -175,6 +175,24 @@ pub struct Upstream {
     pub outputs: Vec<Output>,
 }
 
+/// Events of a project that may be forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forgettable {
+    /// The oldest event that is there.
+    pub first: u64,
+    /// The newest that may go; below `first` where none may.
+    pub up_to: u64,
+    /// The unfinished task whose events keep more from going.
+    pub held_by: Option<mozi_core::TaskId>,
+}
+
+impl Forgettable {
+    /// How many may go.
+    pub fn count(&self) -> u64 {
+        self.up_to.saturating_add(1).saturating_sub(self.first)
+    }
+}
+
 /// Totals over all projects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {

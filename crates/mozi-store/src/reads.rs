@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use mozi_core::{
     Agent, AgentId, Attempt, AttemptNumber, Event, Identity, Output, Project, ProjectId, Runner, RunnerId,
-    Session, SessionId, TaskKey, Timestamp, Token, TokenHash,
+    Session, SessionId, TaskId, TaskKey, Timestamp, Token, TokenHash,
 };
 
 use crate::{
-    AttemptView, EventPage, IdempotencyKey, Overview, OverviewQuery, PAGE_LIMIT, Page, PromptMaterial,
-    ReadError, Recalled, RunnerWork, Store, TaskPage, TaskQuery, TaskView, Totals, Wanted, sqlite::Snapshot,
+    AttemptView, EventPage, Forgettable, IdempotencyKey, Overview, OverviewQuery, PAGE_LIMIT, Page,
+    PromptMaterial, ReadError, Recalled, RunnerWork, Store, TaskPage, TaskQuery, TaskView, Totals, Wanted,
+    sqlite::Snapshot,
 };
 
 /// How long one part of a check may take: the soundness of a large file is not seen in seconds.
@@ -253,6 +254,50 @@ impl Store {
     pub async fn blob_used(&self, sha256: &str) -> Result<bool, ReadError> {
         let sha256 = sha256.to_owned();
         self.read(move |s| s.blob_used(&sha256)).await
+    }
+
+    /// Which events of a project may be forgotten that are older than `before`; none where there is no project.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn forgettable(
+        &self,
+        project: &ProjectId,
+        before: Timestamp,
+    ) -> Result<Option<Forgettable>, ReadError> {
+        let project = project.clone();
+        self.read(move |s| s.forgettable(&project, before)).await
+    }
+
+    /// Tasks that could not be told without the events up to there: at most so many, and how many tasks these
+    /// events tell of.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn untold(
+        &self,
+        project: &ProjectId,
+        up_to: u64,
+        limit: usize,
+    ) -> Result<(Vec<TaskId>, u64), ReadError> {
+        let project = project.clone();
+        self.read(move |s| Ok((s.untold(&project, up_to, limit)?, s.tasks_told_in(&project, up_to)?))).await
+    }
+
+    /// Of these sessions, those that the board knows and that have ended.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn ended_of(&self, sessions: Vec<SessionId>) -> Result<Vec<SessionId>, ReadError> {
+        self.read(move |s| s.ended_of(&sessions)).await
+    }
+
+    /// Of these sessions, those that the board does not know at all.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn unknown_of(&self, sessions: Vec<SessionId>) -> Result<Vec<SessionId>, ReadError> {
+        self.read(move |s| s.unknown_of(&sessions)).await
     }
 
     /// When something next becomes claimable by itself, after `now`.

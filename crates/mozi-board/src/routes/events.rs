@@ -66,10 +66,10 @@ async fn answer(call: Call, project: Option<ProjectId>, after: Option<u64>, limi
     let accept = call.head.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
     let wants_stream = accept.split(',').any(|t| t.trim().starts_with("text/event-stream"));
     let source = Source { board: Arc::clone(&call.board), project };
-    source.check_kept(after).await?;
     if !wants_stream {
-        return source.page(after.unwrap_or(0), limit).await;
+        return source.page(after, limit).await;
     }
+    source.check_kept(after).await?;
     // Subscribed before the first page is read: what is committed between is in one of them.
     let ring = source.board.fanout.watch();
     let seen = match after {
@@ -126,8 +126,10 @@ impl Source {
         if self.project.is_none() { cursor(position) } else { position.to_string() }
     }
 
-    async fn page(&self, after: u64, limit: usize) -> Outcome {
-        let (items, last) = self.read(after, limit).await?;
+    async fn page(&self, after: Option<u64>, limit: usize) -> Outcome {
+        let (items, last) = self.read(after.unwrap_or(0), limit).await?;
+        // Looked at second: what is forgotten in between is missed by nobody.
+        self.check_kept(after).await?;
         let next_cursor = last.map(|position| self.place(position));
         json(
             StatusCode::OK,
@@ -209,6 +211,8 @@ impl Watcher {
 
     async fn catch_up(&mut self) -> Result<Option<Bytes>, ApiError> {
         let (events, last) = self.source.read(self.seen, PAGE).await?;
+        // Whoever is so far behind that events are gone is told when it asks again.
+        self.source.check_kept(Some(self.seen)).await?;
         let Some(last) = last else { return Ok(None) };
         let project = self.source.project.as_ref();
         let piece = Batch::new(&events).after(project, self.seen);

@@ -107,7 +107,18 @@ impl Request {
             }
             Command::Notice { key, .. } => needs.tasks.extend(key.clone()),
             // Looked through above.
-            Command::IfVersion { .. } => {}
+            Command::IfVersion { .. }
+            | Command::BackupMade { .. }
+            | Command::KeptHouse { .. }
+            | Command::ExpireLogs { .. } => {}
+            Command::SnapshotTasks { project, tasks } => {
+                needs.projects.push(project.clone());
+                needs.histories = tasks.iter().map(|t| TaskKey::new(project.clone(), t.clone())).collect();
+            }
+            Command::ForgetEvents { project, up_to } => {
+                needs.projects.push(project.clone());
+                needs.told_without = Some((project.clone(), *up_to));
+            }
             Command::Due => {
                 needs.far_due = true;
                 needs.paused_agents = true;

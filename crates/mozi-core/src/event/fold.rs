@@ -185,6 +185,7 @@ fn step(folding: &mut Folding, event: &Event) {
         | EventKind::TokenCreated { .. }
         | EventKind::TokenRevoked { .. }
         | EventKind::Idle { .. }
+        | EventKind::BackupMade { .. }
         | EventKind::Notice { .. }
         | EventKind::Other { .. } => {}
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::MemoryBoard;
 use crate::{
     attempt::{Attempt, Role},
+    event::EventKind,
     id::{AttemptNumber, ProjectId, TaskId, TaskKey},
     project::Dispatch,
     rest::Queued,
@@ -20,6 +21,13 @@ pub(super) fn load(board: &MemoryBoard, needs: &Needs) -> State {
     l.credential(needs);
     l.projects(needs.projects.iter());
     needs.tasks.iter().for_each(|key| l.task(key));
+    for key in &needs.histories {
+        l.task(key);
+        board.attempts_of(key).for_each(|a| l.attempt(key, a.number));
+    }
+    if let Some((project, up_to)) = &needs.told_without {
+        l.state.told_without = told_without(board, project, *up_to);
+    }
     if let Some((project, id)) = &needs.new_task {
         l.new_task(project, id.as_ref());
     }
@@ -83,6 +91,16 @@ pub(super) fn load(board: &MemoryBoard, needs: &Needs) -> State {
     l.state.at_rest = !board.at_work;
     l.state.attempts = l.attempts.into_values().collect();
     l.state
+}
+
+/// Whether each task with an event up to there has a snapshot behind it.
+fn told_without(board: &MemoryBoard, project: &ProjectId, up_to: u64) -> bool {
+    let of_project = || board.events.iter().filter(|e| e.project.as_ref() == Some(project));
+    let told: BTreeSet<_> = of_project()
+        .filter(|e| e.id > up_to && matches!(e.kind, EventKind::TaskSnapshot(_)))
+        .filter_map(|e| e.task.as_ref())
+        .collect();
+    of_project().filter(|e| e.id <= up_to).filter_map(|e| e.task.as_ref()).all(|t| told.contains(t))
 }
 
 /// Whose a credential is at `now`, and the attempt that it belongs to.

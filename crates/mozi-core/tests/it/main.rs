@@ -17,6 +17,8 @@ mod ids;
 #[cfg(test)]
 mod judge;
 #[cfg(test)]
+mod pruning;
+#[cfg(test)]
 mod random;
 #[cfg(test)]
 mod rest;

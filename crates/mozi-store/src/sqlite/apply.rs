@@ -53,6 +53,13 @@ fn write(db: &Connection, kept: &Kept, change: &Change) -> Sql<()> {
             "DELETE FROM dependencies WHERE project_id = ?1 AND task_id = ?2 AND depends_on = ?3",
             params![key.project.as_str(), key.task.as_str(), on.as_str()],
         ),
+        Change::ExpireLog { session_id, at } => run(
+            db,
+            "UPDATE task_attempts SET log_expired_at = ?2 WHERE session_id = ?1 AND completed_at IS NOT NULL
+             AND log_expired_at IS NULL",
+            params![session_id.to_string(), at.as_micros()],
+        ),
+        Change::ForgetEvents { project, up_to } => forget_events(db, project, int(*up_to)),
         Change::ShiftUnmet { key, by } => task::shift_unmet(db, key, *by),
         Change::InsertAttempt(a) => attempt::insert_attempt(db, a),
         Change::UpdateAttempt(a) => attempt::update_attempt(db, a),
@@ -227,6 +234,23 @@ fn put_agent(db: &Connection, a: &Agent) -> Sql<()> {
             a.pauses,
             a.seen_at.as_micros(),
         ],
+    )
+}
+
+fn forget_events(db: &Connection, project: &ProjectId, up_to: i64) -> Sql<()> {
+    let project = project.as_str();
+    // Whoever reads the events of all projects and is not beyond these has missed some.
+    run(
+        db,
+        "UPDATE meta SET pruned_seq = max(pruned_seq,
+         (SELECT coalesce(max(seq), 0) FROM events WHERE project_id = ?1 AND id <= ?2))",
+        params![project, up_to],
+    )?;
+    run(db, "DELETE FROM events WHERE project_id = ?1 AND id <= ?2", params![project, up_to])?;
+    run(
+        db,
+        "UPDATE projects SET first_event = max(first_event, ?2 + 1) WHERE project_id = ?1",
+        params![project, up_to],
     )
 }
 

@@ -104,6 +104,8 @@ impl Kept {
             | Change::PutAgent(_)
             | Change::PutRunner(_)
             | Change::PutToken(_)
+            | Change::ExpireLog { .. }
+            | Change::ForgetEvents { .. }
             | Change::InsertEvent(_) => {}
         }
     }

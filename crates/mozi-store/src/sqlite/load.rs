@@ -83,6 +83,27 @@ pub(super) fn attempt(db: &Connection, key: &TaskKey, number: AttemptNumber) -> 
     )
 }
 
+/// All attempts at a task.
+pub(super) fn attempts(db: &Connection, key: &TaskKey) -> Sql<Vec<Attempt>> {
+    all(
+        db,
+        select!(
+            rows::ATTEMPT,
+            "task_attempts WHERE project_id = ?1 AND task_id = ?2 ORDER BY attempt_number"
+        ),
+        [key.project.as_str(), key.task.as_str()],
+        rows::attempt,
+    )
+}
+
+/// Whether each task with an event up to there has a snapshot behind it.
+fn told_without(db: &Connection, project: &ProjectId, up_to: u64) -> Sql<bool> {
+    let untold = "SELECT 1 FROM events e WHERE e.project_id = ?1 AND e.id <= ?2 AND e.task_id IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM events s WHERE s.project_id = ?1 AND s.task_id = e.task_id AND s.id > ?2
+          AND s.event_type = 'task_snapshot')";
+    Ok(!exists(db, untold, params![project.as_str(), int(up_to)])?)
+}
+
 pub(super) fn session(db: &Connection, id: SessionId) -> Sql<Option<Session>> {
     one(db, select!(rows::SESSION, "sessions WHERE session_id = ?1"), [id.to_string()], rows::session)
 }
@@ -176,6 +197,15 @@ pub(super) fn load(db: &Connection, kept: &mut Kept, needs: &Needs) -> Sql<State
     }
     for key in &needs.tasks {
         l.task(key)?;
+    }
+    for key in &needs.histories {
+        l.task(key)?;
+        for attempt in attempts(db, key)? {
+            l.attempt(attempt);
+        }
+    }
+    if let Some((project, up_to)) = &needs.told_without {
+        l.state.told_without = told_without(db, project, *up_to)?;
     }
     l.new_task(needs)?;
     if let Some(key) = &needs.dependencies {

@@ -14,6 +14,7 @@ use super::{
 use crate::{EventPage, IdempotencyKey, PAGE_LIMIT, Page, ReadError, Recalled, RunnerWork, Totals};
 
 mod check;
+mod house;
 mod list;
 mod overview;
 mod page;
@@ -98,15 +99,7 @@ impl<'a> Snapshot<'a> {
     }
 
     pub(in crate::sqlite) fn attempts(&self, key: &TaskKey) -> Answer<Vec<Attempt>> {
-        Ok(all(
-            self.db,
-            select!(
-                rows::ATTEMPT,
-                "task_attempts WHERE project_id = ?1 AND task_id = ?2 ORDER BY attempt_number"
-            ),
-            [key.project.as_str(), key.task.as_str()],
-            rows::attempt,
-        )?)
+        Ok(load::attempts(self.db, key)?)
     }
 
     pub(crate) fn attempt(&self, key: &TaskKey, number: AttemptNumber) -> Answer<Option<Attempt>> {
@@ -191,7 +184,8 @@ impl<'a> Snapshot<'a> {
     }
 
     pub(crate) fn oldest_seq(&self) -> Answer<u64> {
-        Ok(first_number(self.db, "SELECT min(seq) FROM events")?.max(1))
+        let forgotten = first_number(self.db, "SELECT pruned_seq FROM meta")?;
+        Ok(first_number(self.db, "SELECT min(seq) FROM events")?.max(forgotten.saturating_add(1)))
     }
 
     pub(crate) fn sessions(&self, active: Option<bool>, limit: usize) -> Answer<Vec<Session>> {

@@ -92,6 +92,7 @@ fn compare(ours: &State, theirs: &State) {
     compare_ground(ours, theirs);
     assert_eq!(ours.dependencies, theirs.dependencies);
     assert_eq!(sorted(&ours.dependents), sorted(&theirs.dependents));
+    assert_eq!(ours.told_without, theirs.told_without);
     assert_eq!(ours.path_exists, theirs.path_exists);
     assert_eq!(ours.existing_fingerprint, theirs.existing_fingerprint);
     assert_eq!(ours.free_id, theirs.free_id);

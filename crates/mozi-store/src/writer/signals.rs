@@ -52,6 +52,8 @@ impl Signals {
             | Change::InsertOutput(_)
             | Change::InsertComment(_)
             | Change::PutToken(_)
+            | Change::ExpireLog { .. }
+            | Change::ForgetEvents { .. }
             | Change::InsertEvent(_)
             | Change::CountStream { .. }
             | Change::SetRest { .. } => {}

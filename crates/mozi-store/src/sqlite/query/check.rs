@@ -125,9 +125,17 @@ impl Snapshot<'_> {
             .db
             .prepare_cached("SELECT min(id), max(id), count(*) FROM events WHERE project_id IS ?1")?
             .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        let (first, last) = (first.unwrap_or(1), last.unwrap_or(0));
+        let (found_first, last) = (first.unwrap_or(1), last.unwrap_or(0));
+        // Where pruning has moved the beginning, it says so.
+        let first = match project {
+            None => 1,
+            Some(p) => self
+                .db
+                .prepare_cached("SELECT first_event FROM projects WHERE project_id = ?1")?
+                .query_row([p.id.as_str()], |row| row.get::<_, i64>(0))?,
+        };
         let mut found = Vec::new();
-        if last.saturating_sub(first).saturating_add(1) != count {
+        if found_first != first || last.saturating_sub(first).saturating_add(1) != count {
             let ids =
                 all(self.db, "SELECT id FROM events WHERE project_id IS ?1 ORDER BY id", [id], |row| {
                     row.get::<_, i64>(0).map(i64::unsigned_abs)

@@ -65,9 +65,10 @@ impl Snapshot<'_> {
         )?)
     }
 
-    /// A session that was cleaned up has taken its log with it.
+    /// A session that was cleaned up has taken its log with it, and logs expire.
     fn is_kept(&self, attempt: &Attempt) -> Sql<bool> {
-        let there = "SELECT 1 FROM sessions WHERE session_id = ?1";
+        let there = "SELECT 1 FROM sessions s JOIN task_attempts a USING (session_id)
+            WHERE s.session_id = ?1 AND a.log_expired_at IS NULL";
         Ok(attempt.is_open() || exists(self.db, there, [attempt.session_id.to_string()])?)
     }
 }

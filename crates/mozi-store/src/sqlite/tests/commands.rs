@@ -161,8 +161,14 @@ impl World {
         let attempt = |n| pick(if p[6].is_multiple_of(5) { &attempts } else { &live }, n);
         let mut credential = Credential::Board;
         let detail = p[5].is_multiple_of(2).then(|| "because".to_owned());
-        let command = match step.what % 32 {
+        let command = match step.what % 34 {
             0..=3 => Self::create(p, &projects, &tasks, now),
+            32 => {
+                let of = task(p[0]).project;
+                let tasks = tasks.iter().filter(|t| t.project == of).map(|t| t.task.clone()).collect();
+                Command::SnapshotTasks { project: of, tasks }
+            }
+            33 => Command::ForgetEvents { project: task(p[0]).project, up_to: u64::from(p[1] % 32) },
             4 => Command::EditTask { key: task(p[0]), patch: Box::new(patch(p, now)) },
             5 => Command::SetDependency {
                 key: task(p[0]),

@@ -57,7 +57,14 @@ pub(super) fn rows(db: &Connection) -> MemoryBoard {
         .map(|t| (t.name.clone(), mozi_core::Token { last_used_at: None, ..t }))
         .collect();
     let events = all(db, rows::EVENT, "events ORDER BY seq", rows::event);
-    assert!(events.iter().map(|(seq, _)| *seq).eq(1..=events.len() as u64), "numbers over all projects");
+    b.forgotten = all(db, "project_id, first_event", "projects WHERE first_event > 1", |row| {
+        Ok((Columns::from(row, 0).id()?, row.get::<_, i64>(1)?.unsigned_abs() - 1))
+    })
+    .into_iter()
+    .collect();
+    let numbers = || events.iter().map(|(seq, _)| *seq);
+    assert!(numbers().is_sorted_by(|a, b| a < b), "numbers over all projects");
+    assert!(!b.forgotten.is_empty() || numbers().eq(1..=events.len() as u64), "numbers over all projects");
     b.events = events.into_iter().map(|(_, e)| e).collect();
     b.stream_last =
         db.query_row("SELECT stream_last FROM meta", [], |row| row.get::<_, i64>(0)).unwrap().cast_unsigned();

@@ -113,6 +113,11 @@ fn questions(db: &Connection) {
     s.runner_work(&id::<RunnerId>("local")).unwrap();
     s.prompt_material(&key).unwrap();
     s.blob_used("00").unwrap();
+    s.forgettable(&app, now).unwrap();
+    s.untold(&app, 3, 10).unwrap();
+    s.tasks_told_in(&app, 3).unwrap();
+    s.ended_of(&[SessionId(uuid::Uuid::nil())]).unwrap();
+    s.unknown_of(&[SessionId(uuid::Uuid::nil())]).unwrap();
     s.next_due(now).unwrap();
     s.counts().unwrap();
     for project in [None, Some(app)] {
