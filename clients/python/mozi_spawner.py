@@ -258,6 +258,14 @@ class _Watched:
         if shown.get("task_id") is not None:
             self.attempt = (str(shown["project_id"]), str(shown["task_id"]), int(shown["attempt_number"]))
 
+    def as_session(self) -> Session:
+        """As much of its session as is known here."""
+        project, task, number = self.attempt or (None, None, None)
+        shown: Json = {"session_id": self.session_id, "agent": self.agent, "project_id": project, "task_id": task}
+        # No more is known of when it ended than that it has.
+        ended = None if self.outcome is None else "unknown"
+        return Session({**shown, "attempt_number": number, "status": self.outcome or "unknown", "completed_at": ended})
+
     def begins(self) -> None:
         """Whoever waits for the start goes on. Only under the spawner's lock."""
         if not self.begun.done():
@@ -606,7 +614,8 @@ class AgentSpawner:
     async def resume_callbacks(
         self, since: Union[None, str, dt.datetime] = None, on_complete: Optional[OnComplete] = None
     ) -> List[Session]:
-        """Takes up callbacks that a program before this one was owed. Returns the sessions that are still live.
+        """Takes up callbacks that a program before this one was owed. Returns their sessions, live and ended: each of
+        them is told once, so a program that counts slots takes one for each.
 
         With a state file these are its sessions: those that ended in between are told now, the others when they end.
         Each is told at least once: again only if the program died while its callback ran. With `since` (a `cursor`, or
@@ -643,20 +652,20 @@ class AgentSpawner:
             if since is not None:
                 ended = self._ended_since(since, callback, loop)
             keys = {w.attempt for w in found.values() if w.attempt}
-            live: List[Session] = []
+            resumed: List[Session] = []
             for sid, w in found.items():
                 with self._lock:
                     if sid in self._by_session or (sid in self._own and sid not in self._left):
                         continue
-                now = self._watch(w)
-                if now is not None and now.active:
-                    live.append(now)
+                resumed.append(self._watch(w) or w.as_session())
             for w, outcome in ended:
                 known = w.session_id in found or w.attempt in keys
                 if not known and w.session_id not in self._own and w.attempt not in self._own:
+                    w.outcome = outcome
+                    resumed.append(w.as_session())
                     self._tell(w, outcome)
             self._left = {}
-            return live
+            return resumed
 
     def _ended_since(
         self, since: Union[str, dt.datetime], callback: OnComplete, loop: asyncio.AbstractEventLoop
@@ -684,9 +693,14 @@ class AgentSpawner:
                 end = _end_of(event)
                 if end is not None and event["project_id"] in (None, self.project):
                     w = _Watched(str(event["agent"]), callback, loop)
-                    # An event of an attempt does not name its session.
-                    w.attempt, w.session_id = end[0], end[1] or "/".join(map(str, end[0] or ()))
+                    w.attempt, w.session_id = end[0], end[1] or self._session_of(end[0])
                     found.append((w, end[2]))
+
+    def _session_of(self, attempt: Optional[_Attempt]) -> str:
+        """The event of an attempt's end does not name its session."""
+        project, task, number = attempt or ("", "", 0)
+        shown = self._board.call("GET", _path("projects", project, "tasks", task, "attempts", str(number)))
+        return str(shown["session_id"])
 
     def _last_before(self, path: Sequence[str], since: dt.datetime) -> int:
         """The last event before a time. Ids count without a gap, so it is found by halving."""

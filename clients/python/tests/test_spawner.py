@@ -259,6 +259,38 @@ class OnABoard(unittest.IsolatedAsyncioTestCase):
             self.go()
             self.assertEqual(await ends.until(1), [("held", "completed")])
 
+    async def test_a_lost_answer_starts_nothing_twice(self):
+        ends = Ends()
+        async with self.spawner(on_complete=ends.sync) as spawner:
+            once, asked = spawner._board._once, []
+
+            def lossy(method, path, body, headers):
+                answer = once(method, path, body, headers)
+                if method == "POST":
+                    asked.append(answer["session_id"])
+                    if len(asked) == 1:
+                        raise ConnectionResetError("the answer is lost")
+                return answer
+
+            spawner._board._once = lossy
+            before = {s["session_id"] for s in self.board.get("/api/sessions?limit=500")["items"]}
+            session = await spawner.spawn_full_agent("reader", "Once")
+            await ends.until(1)
+            self.assertEqual(asked, [session, session])
+            after = {s["session_id"] for s in self.board.get("/api/sessions?limit=500")["items"]}
+            self.assertEqual(after - before, {session})
+
+    async def test_a_token_for_one_project_hears_of_its_tasks(self):
+        self.board.call("POST", "/api/projects", {"project_id": "scoped", "settings": {"dispatch": "manual"}})
+        made = {"name": "scoped", "role": "operator", "project_id": "scoped"}
+        status, token = self.board.call("POST", "/api/tokens", made)
+        self.assertEqual(status, 201, token)
+        task = self.board.post("/api/projects/scoped/tasks", {"title": "Scoped"})["task_id"]
+        ends = Ends()
+        async with AgentSpawner(self.board.url, token["token"], project="scoped", on_complete=ends.sync) as spawner:
+            await spawner.spawn_full_agent("worker", None, task_id=task)
+            self.assertEqual(await ends.until(1), [("worker", "completed")])
+
     async def test_a_token_for_nothing_is_named(self):
         async with AgentSpawner(self.board.url, "mozi_u_wrong") as spawner:
             with self.assertRaises(SpawnError) as refused:
@@ -386,8 +418,8 @@ asyncio.run(main())
         wait_for("the first to end", lambda: len(self.board.get("/api/sessions?active=true")["items"]) == 2)
         ends = Ends()
         async with AgentSpawner(self.board.url, self.board.token, on_complete=ends.awaited, state_file=state) as spawner:
-            live = await spawner.resume_callbacks()
-            self.assertEqual([s.task_id for s in live], [tasks[1]])
+            resumed = await spawner.resume_callbacks()
+            self.assertEqual({s.task_id: s.active for s in resumed}, {tasks[0]: False, tasks[1]: True})
             self.assertEqual(await ends.until(1), [("held", "cancelled")])
             self.go()
             self.assertEqual(await ends.until(2), [("held", "cancelled"), ("held", "completed")])
@@ -412,8 +444,10 @@ asyncio.run(main())
         for since in (cursor, began, began.astimezone(dt.timezone(dt.timedelta(hours=8)))):
             ends = Ends()
             async with AgentSpawner(self.board.url, self.board.token, on_complete=ends.sync) as spawner:
-                live = await spawner.resume_callbacks(since)
-                self.assertEqual([s.task_id for s in live], [tasks[1]])
+                resumed = await spawner.resume_callbacks(since)
+                self.assertEqual({s.task_id: s.active for s in resumed}, {tasks[0]: False, tasks[1]: True, None: False})
+                for session in resumed:
+                    self.assertEqual(spawner.get_session(session.session_id).task_id, session.task_id)
                 self.assertEqual(sorted(await ends.until(2)), [("held", "cancelled"), ("reader", "completed")])
         ends = Ends()
         async with AgentSpawner(self.board.url, self.board.token, on_complete=ends.sync) as spawner:
@@ -440,8 +474,7 @@ asyncio.run(main())
                 with self.assertRaises(SpawnError) as failed:
                     await spawner.spawn_full_agent("broken", "x", task_id=of_task)
                 self.assertEqual(failed.exception.code, "spawn_failed", str(failed.exception))
-                if of_task:
-                    self.assertRegex(str(failed.exception), "No such file")
+                self.assertRegex(str(failed.exception), "No such file")
                 self.assertEqual(spawner.get_session(failed.exception.session_id).status, "spawn_failed")
             self.assertEqual([a["outcome"] for a in self.board.task(task)["attempts"]], ["spawn_failed"])
             self.assertEqual(ends.all, [])
@@ -459,7 +492,7 @@ asyncio.run(main())
             wait_for("it to be cleaned up", lambda: self.board.call("GET", f"/api/sessions/{session}")[0] == 404)
         ends = Ends()
         async with AgentSpawner(self.board.url, self.board.token, on_complete=ends.sync, state_file=state) as spawner:
-            self.assertEqual(await spawner.resume_callbacks(), [])
+            self.assertEqual({s.session_id for s in await spawner.resume_callbacks()}, set(owed))
             # An attempt stays when its session goes.
             told = {("held", "completed")} | ({("reader", "unknown")} if len(owed) == 2 else set())
             self.assertEqual(set(await ends.until(len(owed))), told)

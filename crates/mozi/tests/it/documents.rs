@@ -168,4 +168,5 @@ documents! {
     performance: "docs/performance.md",
     prompts: "docs/prompts.md",
     statuses: "docs/statuses.md",
+    writing_an_agent: "docs/writing-an-agent.md",
 }
