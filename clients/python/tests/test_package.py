@@ -25,6 +25,10 @@ def run(*command, **more):
 
 
 class Package(unittest.TestCase):
+    def skip(self, why):
+        print(f"skipped: {self.id().rpartition('.')[2]}: {why}", file=sys.stderr)
+        self.skipTest(why)
+
     def test_its_version_is_that_of_the_board(self):
         manifest = (ROOT / "Cargo.toml").read_text("utf-8")
         named = re.search(r'(?m)^version = "([^"]+)"', manifest)
@@ -39,7 +43,7 @@ class Package(unittest.TestCase):
             if status != 0:
                 if os.environ.get("MOZI_REQUIRE_WHEEL"):
                     self.fail(said)
-                self.skipTest(f"no wheel can be made here (no registry with hatchling?): {said.strip()[-300:]}")
+                self.skip(f"no wheel can be made here (no registry with hatchling?): {said.strip()[-300:]}")
             (wheel,) = (home / "dist").glob("*.whl")
             self.assertEqual(wheel.name, f"mozi_spawner-{mozi_spawner.__version__}-py3-none-any.whl")
             status, said = run(python, "-m", "pip", "install", "-q", "--no-index", "--no-deps", wheel)
@@ -58,7 +62,7 @@ class Package(unittest.TestCase):
     def test_it_is_typed(self):
         status, said = run(sys.executable, "-m", "mypy", "--version")
         if status != 0:
-            self.skipTest("mypy is not at hand")
+            self.skip("mypy is not at hand, so nothing is said about types")
         with tempfile.TemporaryDirectory(prefix="mozi-py-") as cache:
             status, said = run(
                 sys.executable, "-m", "mypy", "--strict", "--cache-dir", cache, "mozi_spawner.py", "package/bootstrap.py",
