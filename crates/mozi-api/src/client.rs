@@ -311,6 +311,17 @@ impl Call {
         self.body = full(bytes);
         Ok(self)
     }
+    /// A body that is sent as it is.
+    fn sends(mut self, media_type: &'static str, body: Body) -> Self {
+        self.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        self.body = body;
+        self
+    }
+    /// It may take so much longer than usual.
+    fn patient(mut self, longer: Duration) -> Self {
+        self.waits = longer;
+        self
+    }
     fn key(mut self, key: Option<&str>) -> Result<Self, ClientError> {
         if let Some(key) = key {
             let unusable =

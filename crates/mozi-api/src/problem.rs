@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use crate::waiting::WaitingFor;
+use crate::{import::BadLine, waiting::WaitingFor};
 
 /// The media type of a [`Problem`].
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -106,6 +106,10 @@ impl From<&core::Refusal> for Problem {
         let problem = Self::of(r.code(), r.to_string());
         match r {
             R::Invalid { field, why: _ } => problem.with("field", field.as_str()),
+            R::BadLines { lines, of } => {
+                let lines: Vec<BadLine> = lines.iter().map(Into::into).collect();
+                problem.with("lines", json!(lines)).with("wrong_lines", *of)
+            }
             R::TransitionRefused { current, asked, allowed, why: _ } => {
                 let allowed: Vec<_> = allowed.iter().map(|s| s.as_str()).collect();
                 problem

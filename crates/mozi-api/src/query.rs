@@ -293,6 +293,31 @@ impl EventsQuery {
     }
 }
 
+/// How many tasks are taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ImportQuery {
+    /// Only look whether they would be.
+    pub dry_run: Option<bool>,
+}
+
+impl ImportQuery {
+    /// Reads the part after the `?`.
+    ///
+    /// # Errors
+    /// What is wrong, by name.
+    pub fn parse(raw: &str) -> Result<Self, Invalid> {
+        let mut q = Query::parse(raw)?;
+        let read = Self { dry_run: q.flag("dry_run")? };
+        q.finish()?;
+        Ok(read)
+    }
+    /// As a query with its `?`.
+    pub fn encode(&self) -> String {
+        Writer::default().put("dry_run", self.dry_run).0
+    }
+}
+
 /// What to show with a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Expand {

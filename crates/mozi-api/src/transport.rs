@@ -3,11 +3,21 @@
 //! Redirects are never followed, and the proxy variables of the environment are not looked at: a token goes to the
 //! address that was named and to no other.
 
-use std::{convert::Infallible, error::Error, fmt, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error,
+    fmt,
+    io::Read,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response, Uri, header};
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
+use hyper::body::{Frame, SizeHint};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client as Pool, connect::HttpConnector},
@@ -24,6 +34,8 @@ pub type Body = UnsyncBoxBody<Bytes, BoxError>;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much of a file is sent at once.
+const PIECE: usize = 128 * 1024;
 /// How long an unused connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -35,6 +47,45 @@ pub fn empty() -> Body {
 /// A body of bytes.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
+}
+
+/// A body that is read while it is sent, with its size where that is known. Reading blocks: for files, in programs
+/// that have nothing else to do.
+pub fn reader(source: impl Read + Send + 'static, size: Option<u64>) -> Body {
+    struct Reading<R> {
+        source: R,
+        /// What is left of the size that was told.
+        left: Option<u64>,
+    }
+    impl<R: Read + Unpin> hyper::body::Body for Reading<R> {
+        type Data = Bytes;
+        type Error = BoxError;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            let mut buffer = vec![0; PIECE];
+            let read = loop {
+                match self.source.read(&mut buffer) {
+                    Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                    read => break read,
+                }
+            };
+            Poll::Ready(match read {
+                Ok(0) => None,
+                Ok(n) => {
+                    buffer.truncate(n);
+                    self.left = self.left.map(|left| left.saturating_sub(n as u64));
+                    Some(Ok(Frame::data(buffer.into())))
+                }
+                Err(e) => Some(Err(e.into())),
+            })
+        }
+        fn size_hint(&self) -> SizeHint {
+            self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+        }
+    }
+    Reading { source: Box::new(source), left: size }.boxed_unsync()
 }
 
 /// Why an address of a board is not usable.

@@ -332,7 +332,7 @@ impl Call {
     }
 
     /// The next piece of the body.
-    async fn piece(&mut self) -> Result<Option<Bytes>, ApiError> {
+    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, ApiError> {
         let pause = self.pause();
         loop {
             match timeout(pause, self.body_mut().frame()).await {

@@ -36,6 +36,7 @@ pub(crate) struct Doc {
     headers: &'static [&'static str],
     pub(crate) body: Option<Shape>,
     upload: Option<Shape>,
+    pub(crate) lines: Option<Shape>,
     answer: Option<Shape>,
     created: bool,
     /// What was made before is answered with 200.
@@ -79,6 +80,11 @@ impl Route {
     /// What it takes in parts, beside JSON.
     pub(crate) fn or_parts<T: ToSchema>(mut self) -> Self {
         self.doc.upload = Some(named::<T>);
+        self
+    }
+    /// What each line of its body is.
+    pub(crate) fn takes_lines<T: ToSchema>(mut self) -> Self {
+        self.doc.lines = Some(named::<T>);
         self
     }
     /// What it answers.
@@ -402,6 +408,11 @@ fn operation(route: &Route, schemas: &mut Named) -> Value {
             "requestBody",
             json!({ "content": content, "required": codes::needs_body(route) }),
         );
+    }
+    if let Some(line) = route.doc.lines {
+        let content = json!({ mozi_api::import::LINES: { "schema": line(schemas) } });
+        let about = "One such object a line.";
+        put(&mut operation, "requestBody", json!({ "description": about, "content": content, "required": true }));
     }
     let mut responses = Map::new();
     let success: &[u16] = match (route.doc.created, route.doc.again, route.doc.media_type) {

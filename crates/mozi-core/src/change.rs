@@ -84,6 +84,8 @@ pub enum Reply {
     Project { project: Box<Project>, created: bool },
     /// A task as it is now; whether it was made.
     Task { task: Box<Task>, created: bool, warnings: Vec<String> },
+    /// Many tasks were made, or would be; so many were there already.
+    Imported { created: u64, existing: u64, warnings: Vec<String> },
     /// A report was taken, or was no news.
     Status { task: Box<Task>, attempt_number: Option<AttemptNumber>, event_id: u64, warnings: Vec<String> },
     /// An output was added.

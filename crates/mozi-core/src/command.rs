@@ -17,8 +17,10 @@ use crate::{
 };
 
 pub use crate::decide::house::Removed;
+pub use import::{BadLine, IMPORT_TASKS, ImportLine, ImportTasks, NAMED_LINES};
 pub use setting::SettingChange;
 
+mod import;
 mod needs;
 mod setting;
 
@@ -65,6 +67,8 @@ pub enum Command {
     },
     /// A new task.
     CreateTask(Box<NewTask>),
+    /// Many new tasks, all or none.
+    ImportTasks(Box<ImportTasks>),
     /// Text, limits, agent of a task.
     EditTask { key: TaskKey, patch: Box<TaskPatch> },
     /// One dependency more, or with another `until`.

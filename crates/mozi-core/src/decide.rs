@@ -21,6 +21,7 @@ mod due;
 mod edit;
 pub mod end;
 pub mod house;
+mod import;
 mod projects;
 mod report;
 mod rest;
@@ -49,6 +50,7 @@ fn carry_out(d: &mut Desk<'_>, command: &Command) -> Result<Reply, Refusal> {
             projects::set(d, id, name.as_ref(), settings, *archived)
         }
         Command::CreateTask(new) => create::create(d, new),
+        Command::ImportTasks(import) => import::tasks(d, import),
         Command::EditTask { key, patch } => edit::edit(d, key, patch),
         Command::SetDependency { key, on, until } => depend::set(d, key, on, *until),
         Command::RemoveDependency { key, on } => depend::remove(d, key, on),

@@ -2,6 +2,7 @@
 
 use crate::{
     attempt::Verdict,
+    command::{BadLine, NAMED_LINES},
     id::{AttemptNumber, TaskId},
     task::Status,
     waiting::WaitingFor,
@@ -19,6 +20,8 @@ pub enum Refusal {
     NotFound { what: String },
     /// JSON, but wrong: which field, and what it takes.
     Invalid { field: String, why: String },
+    /// Some of many lines are wrong: those that are named, of so many.
+    BadLines { lines: Vec<BadLine>, of: usize },
     /// The table has no such move for this actor.
     TransitionRefused { current: Status, asked: Status, allowed: Vec<Status>, why: Option<String> },
     /// The attempt is closed or revoked: it can change nothing any more.
@@ -50,7 +53,7 @@ impl Refusal {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden { .. } => "forbidden",
             Self::NotFound { .. } => "not_found",
-            Self::Invalid { .. } => "invalid_body",
+            Self::Invalid { .. } | Self::BadLines { .. } => "invalid_body",
             Self::TransitionRefused { .. } => "transition_refused",
             Self::AttemptClosed { .. } => "attempt_closed",
             Self::VerdictGiven { .. } => "verdict_given",
@@ -68,6 +71,11 @@ impl Refusal {
     pub(crate) fn invalid(field: &str, why: impl Into<String>) -> Self {
         Self::Invalid { field: field.to_owned(), why: why.into() }
     }
+    pub(crate) fn bad_lines(mut lines: Vec<BadLine>) -> Self {
+        let of = lines.len();
+        lines.truncate(NAMED_LINES);
+        Self::BadLines { lines, of }
+    }
     pub(crate) fn not_found(what: impl Into<String>) -> Self {
         Self::NotFound { what: what.into() }
     }
@@ -80,6 +88,11 @@ impl std::fmt::Display for Refusal {
             Self::Forbidden { why } | Self::SessionActive { why } => f.write_str(why),
             Self::NotFound { what } => write!(f, "there is no {what}"),
             Self::Invalid { field, why } => write!(f, "`{field}` {why}"),
+            Self::BadLines { lines, of } => {
+                let (lines_are, first) = (if *of == 1 { "line is" } else { "lines are" }, lines.first());
+                write!(f, "{of} {lines_are} wrong, and nothing was taken in")?;
+                first.map_or(Ok(()), |b| write!(f, "; line {}: `{}` {}", b.line, b.field, b.why))
+            }
             Self::TransitionRefused { current, asked, allowed, why } => {
                 write!(f, "a task that is {current} cannot be set to {asked} by you")?;
                 if let Some(why) = why {

@@ -9,7 +9,7 @@ use crate::{
     project::Project,
     rest::Queued,
     session::Session,
-    task::{Dependency, StatusCounts, Task, Until},
+    task::{Dependency, Status, StatusCounts, Task, Until},
     time::Timestamp,
     token::{Identity, Token, TokenHash},
 };
@@ -33,6 +33,8 @@ pub struct Needs {
     pub told_without: Option<(ProjectId, u64)>,
     /// A task with this id, or the next number of the project that is free.
     pub new_task: Option<(ProjectId, Option<TaskId>)>,
+    /// What many new tasks may meet.
+    pub import: Option<ImportNeeds>,
     /// What this task waits for.
     pub dependencies: Option<TaskKey>,
     /// What waits for this task, where the wait may be over or begin anew by its change.
@@ -70,6 +72,26 @@ pub struct Needs {
     /// What is left to do: all open sessions, and where none is open, what waits for a claim, with its projects,
     /// agents and their runners; and how many tasks are in which status.
     pub rest: bool,
+}
+
+/// What many new tasks may meet in their project.
+#[derive(Debug, Clone)]
+pub struct ImportNeeds {
+    /// Where.
+    pub project: ProjectId,
+    /// Which of these exist, and what is known of them.
+    pub ids: Vec<TaskId>,
+    /// So many numbers that no task has as its id.
+    pub numbers: usize,
+}
+
+/// What new tasks have to know of one that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownTask {
+    /// The digest of the body that made it.
+    pub fingerprint: String,
+    /// Where it is.
+    pub status: Status,
 }
 
 /// Ready tasks for these agents.
@@ -130,6 +152,10 @@ pub struct State {
     pub existing_fingerprint: Option<String>,
     /// The next free number of the project for a task without an id.
     pub free_id: Option<TaskId>,
+    /// Which of many ids exist.
+    pub known_tasks: BTreeMap<TaskId, KnownTask>,
+    /// Free numbers of the project, in order.
+    pub free_ids: Vec<TaskId>,
     /// The keys of ready tasks, in order; the tasks are in `tasks`.
     pub ready: Vec<TaskKey>,
     /// The token asked for.
@@ -161,6 +187,8 @@ impl Default for State {
             path_exists: false,
             existing_fingerprint: None,
             free_id: None,
+            known_tasks: BTreeMap::new(),
+            free_ids: Vec::new(),
             ready: Vec::new(),
             token: None,
             stream_last: 0,

@@ -8,6 +8,7 @@ use crate::{
 };
 
 mod agents;
+mod archive;
 mod attempts;
 mod config;
 mod demo;

@@ -30,6 +30,8 @@ pub(crate) struct Failure {
     pub hint: Option<String>,
     /// The stable word for it, where there is one.
     pub code: Option<String>,
+    /// What belongs to it, for machines.
+    pub more: Option<serde_json::Value>,
     /// Nothing is printed: whoever read the output has gone away, or all has been said.
     pub quiet: bool,
 }
@@ -39,7 +41,7 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
     pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self { exit: Exit::Failed, what: what.into(), hint: None, code: None, quiet: false }
+        Self { exit: Exit::Failed, what: what.into(), hint: None, code: None, more: None, quiet: false }
     }
     pub(crate) fn usage(what: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, ..Self::new(what) }

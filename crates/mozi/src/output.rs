@@ -126,6 +126,12 @@ pub(crate) fn note(text: impl AsRef<str>) {
     drop(writeln!(err, "{}", text.as_ref()));
 }
 
+/// A line to the person beside the output that the next one takes the place of; an empty one takes it away.
+pub(crate) fn progress(text: &str) {
+    let mut err = io::stderr().lock();
+    drop(write!(err, "\r\u{1b}[K{text}").and_then(|()| err.flush()));
+}
+
 /// What went wrong, and what to do.
 pub(crate) fn failure(failure: &Failure, json: bool) {
     if failure.quiet {
@@ -133,8 +139,11 @@ pub(crate) fn failure(failure: &Failure, json: bool) {
     }
     if json {
         let code = failure.code.as_deref().unwrap_or("failed");
-        let value =
-            serde_json::json!({ "error": { "code": code, "detail": failure.what, "hint": failure.hint } });
+        let mut error = serde_json::json!({ "code": code, "detail": failure.what, "hint": failure.hint });
+        if let (Some(error), Some(serde_json::Value::Object(more))) = (error.as_object_mut(), &failure.more) {
+            error.extend(more.clone());
+        }
+        let value = serde_json::json!({ "error": error });
         note(value.to_string());
         return;
     }

@@ -10,17 +10,23 @@ use crate::{
     attempt::Attempt,
     event::EventPage,
     health::{Health, Version},
+    import::ImportReply,
     page::Page,
     project::{CreateProject, PatchProject, Project},
     query::{
-        CleanQuery, EventsQuery, Expand, LogQuery, PageQuery, PromptQuery, SessionsQuery, TasksQuery, escape,
+        CleanQuery, EventsQuery, Expand, ImportQuery, LogQuery, PageQuery, PromptQuery, SessionsQuery,
+        TasksQuery, escape,
     },
     report::{CommentReply, NewComment, NewOutput, OutputReply, StatusReply, StatusReport},
     session::{Session, StartSession, StopSession},
     sse::EventStream,
     task::{CreateTask, PatchTask, PromptPreview, PutDependency, Task},
     token::{CreateToken, CreatedToken, Token},
+    transport::Body,
 };
+
+/// How long a whole project may take on its way.
+const LONG: std::time::Duration = std::time::Duration::from_hours(6);
 
 fn task_path(project: &ProjectId, task: &TaskId) -> String {
     format!("/api/projects/{project}/tasks/{task}")
@@ -64,6 +70,17 @@ impl Client {
     /// A new task.
     pub async fn create_task(&self, project: &ProjectId, body: &CreateTask) -> Result<Task, ClientError> {
         self.json(Call::post(format!("/api/projects/{project}/tasks")).json(body)?).await
+    }
+    /// Many new tasks, one a line, all or none.
+    pub async fn import(
+        &self,
+        project: &ProjectId,
+        body: Body,
+        query: ImportQuery,
+        key: Option<&str>,
+    ) -> Result<ImportReply, ClientError> {
+        let call = Call::post(format!("/api/projects/{project}/import{}", query.encode()));
+        self.json(call.sends(crate::import::LINES, body).patient(LONG).key(key)?).await
     }
     /// Tasks of a project.
     pub async fn tasks(&self, project: &ProjectId, query: &TasksQuery) -> Result<Page<Task>, ClientError> {

@@ -31,6 +31,9 @@ pub(super) fn of(route: &Route) -> BTreeMap<u16, Vec<&'static str>> {
     if route.doc.body.is_some() {
         all.extend(["invalid_body", "payload_too_large", "unsupported_media_type", "request_timeout"]);
     }
+    if route.doc.lines.is_some() {
+        all.extend(["invalid_body", "payload_too_large", "request_timeout"]);
+    }
     if writes {
         all.extend(["invalid_body", "storage_full"]);
         if route.method == Method::POST && access != Access::RUNNER {
@@ -59,7 +62,7 @@ pub(super) fn of(route: &Route) -> BTreeMap<u16, Vec<&'static str>> {
     for (code, status, _) in CODES {
         if all.contains(code) {
             put(*status, code);
-            if *code == "invalid_body" && route.doc.body.is_some() {
+            if *code == "invalid_body" && (route.doc.body.is_some() || route.doc.lines.is_some()) {
                 put(400, code);
             }
         }

@@ -39,10 +39,12 @@ pub(super) fn add(route: &Route, operation: &mut Value) {
             && text(e, "route").as_deref() == Some(route.path)
     });
     let Some(asked) = asked else { return };
-    if let (Some(body), Some(content)) =
-        (asked.get("body"), operation.pointer_mut("/requestBody/content/application~1json"))
-    {
-        put(content, "example", body.clone());
+    for kind in ["application~1json", "application~1x-ndjson"] {
+        if let (Some(body), Some(content)) =
+            (asked.get("body"), operation.pointer_mut(&format!("/requestBody/content/{kind}")))
+        {
+            put(content, "example", body.clone());
+        }
     }
     let status = asked.get("status").and_then(Value::as_u64).unwrap_or(200);
     if let (Some(answer), Some(content)) = (

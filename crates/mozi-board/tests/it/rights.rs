@@ -94,6 +94,7 @@ impl Scene {
             ("PATCH", "{p}") => json!({ "name": "n" }),
             ("POST", "tasks") => json!({ "title": "t" }),
             ("PATCH", "{t}") => json!({ "title": "changed" }),
+            ("POST", "import") => json!({ "title": "one line" }),
             ("POST", "status") => json!({ "status": "working" }),
             ("POST", "outputs") => json!({ "type": "code", "title": "t", "content": "c" }),
             ("POST", "comments") => json!({ "body": "b" }),

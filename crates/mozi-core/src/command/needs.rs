@@ -1,10 +1,12 @@
 //! Which slice of the board each command is decided on.
 
-use super::{Command, Credential, Request};
+use std::collections::BTreeSet;
+
+use super::{Command, Credential, ImportTasks, Request};
 use crate::{
     id::TaskKey,
     project::Review,
-    state::{ClaimNeeds, Needs},
+    state::{ClaimNeeds, ImportNeeds, Needs},
 };
 
 impl Request {
@@ -34,6 +36,7 @@ impl Request {
                 needs.default_agent = true;
                 needs.identity_task = true;
             }
+            Command::ImportTasks(import) => import_needs(import, &mut needs),
             Command::SetDependency { key, on, .. } => {
                 needs.tasks.push(key.clone());
                 needs.tasks.push(TaskKey::new(key.project.clone(), on.clone()));
@@ -127,4 +130,26 @@ impl Request {
         }
         needs
     }
+}
+
+fn import_needs(import: &ImportTasks, needs: &mut Needs) {
+    needs.projects.push(import.project.clone());
+    needs.default_agent = true;
+    let (mut ids, mut agents) = (BTreeSet::new(), BTreeSet::new());
+    let mut numbers = 0_usize;
+    for new in import.lines.iter().map(|l| &l.task) {
+        ids.extend(
+            new.id.iter().chain(&new.spec.parent).chain(new.depends_on.iter().map(|(on, _)| on)).cloned(),
+        );
+        agents.extend(new.spec.agent.clone());
+        if let Some(Review::Agent(reviewer)) = &new.spec.review {
+            agents.insert(reviewer.clone());
+        }
+        // A number that is free on the board may be one that a line names.
+        let numbered = new.id.as_ref().is_none_or(|id| id.as_str().bytes().all(|b| b.is_ascii_digit()));
+        numbers = numbers.saturating_add(usize::from(numbered));
+    }
+    needs.agents.extend(agents);
+    needs.import =
+        Some(ImportNeeds { project: import.project.clone(), ids: ids.into_iter().collect(), numbers });
 }

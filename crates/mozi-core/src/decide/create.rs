@@ -78,8 +78,7 @@ pub(super) fn create(d: &mut Desk<'_>, new: &NewTask) -> Result<Reply, Refusal> 
             unmet = unmet.saturating_add(1);
         }
     }
-    let (status, kind) =
-        if new.held { (Status::Blocked, Some("held".to_owned())) } else { (Status::Pending, None) };
+    let (status, kind) = beginning(new.held);
     let actor = d.actor();
     let task = Task {
         key: key.clone(),
@@ -114,6 +113,11 @@ pub(super) fn create(d: &mut Desk<'_>, new: &NewTask) -> Result<Reply, Refusal> 
     warn_about_agent(d, &task);
     let warnings = std::mem::take(&mut d.warnings);
     Ok(Reply::Task { task: Box::new(task), created: true, warnings })
+}
+
+/// Where a new task begins.
+pub(super) fn beginning(held: bool) -> (Status, Option<String>) {
+    if held { (Status::Blocked, Some("held".to_owned())) } else { (Status::Pending, None) }
 }
 
 /// A person, or an executor whose project allows it; then its own task is the parent.

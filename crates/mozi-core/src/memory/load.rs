@@ -9,7 +9,7 @@ use crate::{
     id::{AttemptNumber, ProjectId, TaskId, TaskKey},
     project::Dispatch,
     rest::Queued,
-    state::{ClaimNeeds, Dependent, Needs, State},
+    state::{ClaimNeeds, Dependent, ImportNeeds, KnownTask, Needs, State},
     task::{Status, StatusCounts},
     time::Timestamp,
     token::{Holder, Identity, TokenHash},
@@ -30,6 +30,9 @@ pub(super) fn load(board: &MemoryBoard, needs: &Needs) -> State {
     }
     if let Some((project, id)) = &needs.new_task {
         l.new_task(project, id.as_ref());
+    }
+    if let Some(import) = &needs.import {
+        l.import(import);
     }
     if let Some(key) = &needs.dependencies {
         l.state.dependencies = board.dependencies_of(key);
@@ -190,6 +193,22 @@ impl Loading<'_> {
                 .map(TaskId::from_number)
                 .find(|id| !self.board.tasks.contains_key(&key(id.clone())));
         }
+    }
+
+    fn import(&mut self, import: &ImportNeeds) {
+        let key = |id: &TaskId| TaskKey::new(import.project.clone(), id.clone());
+        for id in &import.ids {
+            if let (Some(t), Some(f)) =
+                (self.board.tasks.get(&key(id)), self.board.fingerprints.get(&key(id)))
+            {
+                let known = KnownTask { fingerprint: f.clone(), status: t.state.status };
+                self.state.known_tasks.insert(id.clone(), known);
+            }
+        }
+        let next = self.board.projects.get(&import.project).map_or(1, |p| p.next_task);
+        let numbers = (next..u64::MAX).map(TaskId::from_number);
+        self.state.free_ids =
+            numbers.filter(|id| !self.board.tasks.contains_key(&key(id))).take(import.numbers).collect();
     }
 
     fn dependents(&mut self, key: &TaskKey) {

@@ -14,6 +14,7 @@ mod ends;
 mod fixture;
 #[cfg(test)]
 mod ids;
+mod import;
 #[cfg(test)]
 mod judge;
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::collections::{BTreeSet, HashSet};
 use mozi_core::{
     ActorKind, Command, Event, EventKind, Outcome, Reason, Role, Status, TaskKey, Timestamp, Until,
     WaitingFor,
-    command::{Cause, Offer, Report, SessionNote, SettingChange, StartSession, TaskPatch},
+    command::{
+        Cause, ImportLine, ImportTasks, Offer, Report, SessionNote, SettingChange, StartSession, TaskPatch,
+    },
     event::{Folded, Snapshot, fold, snapshot::PRUNED},
     memory::{Failed, MemoryBoard},
     project::{Dispatch, OnNoVerdict, RequireOutput, RetryOrBlock, Review},
@@ -101,6 +103,7 @@ impl Play {
             }))
         };
         match what % 40 {
+            0 if z % 16 == 1 => (Self::person(y), Self::import(x, y, z)),
             0..=3 => (Self::person(y), self.create(x, y, z)),
             4..=8 => {
                 if !y.is_multiple_of(4) {
@@ -259,6 +262,27 @@ impl Play {
             kind: None,
             attempt_number: None,
             claimed_agent: Some(claimed.to_string()),
+        }))
+    }
+
+    /// A few tasks that wait for each other, some of them there already, now and then in a circle.
+    fn import(x: u8, y: u8, z: u8) -> Command {
+        let line = |n: u8| {
+            let mut task = World::new_task(pick(&TASKS, x.wrapping_add(n)));
+            task.id = task.id.filter(|_| !y.wrapping_add(n).is_multiple_of(5));
+            task.depends_on = match (x >> n) % 4 {
+                0 => Vec::new(),
+                1 => vec![(Self::task(x.wrapping_add(n + 1)).task, Until::Ended)],
+                _ => vec![(Self::task(y.wrapping_add(n)).task, pick(Until::ALL, x))],
+            };
+            task.held = y.is_multiple_of(7);
+            ImportLine { line: u64::from(n) + 1, task }
+        };
+        Command::ImportTasks(Box::new(ImportTasks {
+            project: project(),
+            lines: (0..=y % 4).map(line).collect(),
+            bad: Vec::new(),
+            check_only: z > 240,
         }))
     }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use mozi_core::{
     AgentId, Attempt, AttemptNumber, Dependency, Identity, Needs, Project, ProjectId, RunnerId, Session,
-    SessionId, State, Status, Task, TaskId, TaskKey, Timestamp, Token, TokenHash, Until, state::Dependent,
+    SessionId, State, Status, Task, TaskId, TaskKey, Timestamp, Token, TokenHash, Until,
+    state::{Dependent, ImportNeeds, KnownTask},
+    task::StatusCounts,
     token::Holder,
 };
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
@@ -208,6 +210,9 @@ pub(super) fn load(db: &Connection, kept: &mut Kept, needs: &Needs) -> Sql<State
         l.state.told_without = told_without(db, project, *up_to)?;
     }
     l.new_task(needs)?;
+    if let Some(import) = &needs.import {
+        l.import(import)?;
+    }
     if let Some(key) = &needs.dependencies {
         l.state.dependencies = dependencies(db, key)?;
     }
@@ -377,6 +382,37 @@ impl Loader<'_> {
             [project.as_str(), id.as_str()],
             |row| row.get(0),
         )?;
+        Ok(())
+    }
+
+    fn import(&mut self, import: &ImportNeeds) -> Sql<()> {
+        self.project(&import.project)?;
+        let Some(p) = self.state.projects.get(&import.project) else { return Ok(()) };
+        let empty = p.counts == StatusCounts::default();
+        let mut known = self.db.prepare_cached(
+            "SELECT x.fingerprint, t.status FROM tasks t JOIN task_texts x USING (id)
+             WHERE t.project_id = ?1 AND t.task_id = ?2",
+        )?;
+        let project = import.project.as_str();
+        // Most large imports go into an empty project: nothing to look for.
+        for id in import.ids.iter().filter(|_| !empty) {
+            let read = |row: &Row<'_>| {
+                Ok(KnownTask { fingerprint: row.get(0)?, status: Columns::from(row, 1).word(Status::parse)? })
+            };
+            if let Some(task) = known.query_row([project, id.as_str()], read).optional()? {
+                self.state.known_tasks.insert(id.clone(), task);
+            }
+        }
+        let mut taken =
+            self.db.prepare_cached("SELECT 1 FROM tasks WHERE project_id = ?1 AND task_id = ?2")?;
+        let mut next = p.next_task.max(1);
+        while self.state.free_ids.len() < import.numbers {
+            let id = TaskId::from_number(next);
+            if empty || !taken.exists([project, id.as_str()])? {
+                self.state.free_ids.push(id);
+            }
+            next = next.checked_add(1).ok_or_else(|| bad("all numbers"))?;
+        }
         Ok(())
     }
 

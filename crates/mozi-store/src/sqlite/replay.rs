@@ -77,6 +77,9 @@ fn keep(reply: &Reply) -> Option<Value> {
         Reply::Task { task, created, warnings } => {
             with(of_task("task", &task.key, warnings), json!({ "created": created }))
         }
+        Reply::Imported { created, existing, warnings } => {
+            json!({ "kind": "imported", "created_tasks": created, "existing": existing, "warnings": warnings })
+        }
         Reply::Project { project, created } => {
             json!({ "kind": "project", "project": project.id.as_str(), "created": created })
         }
@@ -147,6 +150,11 @@ fn rebuild(db: &Connection, kept: &Value) -> Sql<Option<Reply>> {
         "project" => {
             load::project(db, &project()?)?.map(|p| Reply::Project { project: Box::new(p), created })
         }
+        "imported" => Some(Reply::Imported {
+            created: number("created_tasks").ok_or_else(wrong)?,
+            existing: number("existing").ok_or_else(wrong)?,
+            warnings: warnings()?,
+        }),
         "session" => {
             let id = text("session").and_then(|s| s.parse().ok()).ok_or_else(wrong)?;
             match load::session(db, id)? {

@@ -35,6 +35,18 @@ pub(crate) enum TaskCommand {
         #[arg(required = true, value_name = "ID")]
         ids: Vec<String>,
     },
+    /// Add many tasks, one a line, all or none
+    #[command(
+        after_help = "Each line is a JSON object with the fields of a new task: title, task_id, description, task_type, priority,\nmust_haves, agent, depends_on, not_before, timeout_seconds, max_attempts, review, parent, labels, metadata, held.\nThey may wait for each other in any order. Every wrong line is named, and then nothing is added.\n\nExamples:\n  mozi task import tasks.jsonl\n  printf '%s\\n' '{\"title\":\"one\",\"task_id\":\"a\"}' '{\"title\":\"two\",\"depends_on\":[\"a\"]}' | mozi task import - --dry-run"
+    )]
+    Import {
+        /// The file; `-` for standard input
+        #[arg(value_name = "FILE|-")]
+        file: PathBuf,
+        /// Only look whether it would be taken in
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Change a task; for its next attempt
     #[command(
         after_help = "Examples:\n  mozi task edit 12 --priority 1\n  mozi task edit 12 -e\n  mozi task edit 12 --after 11 --not-after 10"

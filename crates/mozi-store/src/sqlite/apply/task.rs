@@ -1,7 +1,7 @@
 //! Tasks, written.
 
 use mozi_core::{AgentId, Task, TaskId, TaskKey, project::Review};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ToSql, params, params_from_iter};
 use serde_json::Value;
 
 use super::{change_one, json, run, time};
@@ -22,29 +22,62 @@ fn place(task: &Task) -> (Option<&'static str>, String, Option<i64>) {
 }
 
 pub(super) fn insert_task(db: &Connection, t: &Task, fingerprint: &str) -> Sql<()> {
-    let actor = &t.created_by;
+    let Task { key, spec, state: s, created_by: actor, .. } = t;
+    let (role, agent, from) = place(t);
+    let values: [&dyn ToSql; 41] = [
+        &key.project.as_str(),
+        &key.task.as_str(),
+        &int(t.version),
+        &t.created_at.as_micros(),
+        &t.updated_at.as_micros(),
+        &s.status.as_str(),
+        &s.kind,
+        &s.detail,
+        &s.set_by,
+        &time(s.not_before.map(|n| n.at)),
+        &s.not_before.is_some_and(|n| n.by_board),
+        &s.last_attempt,
+        &s.open.map(|o| o.number),
+        &s.open.map(|o| o.role.as_str()),
+        &json(s.executors.iter().map(AgentId::as_str)),
+        &s.budget_used,
+        &s.review_used,
+        &s.repeats,
+        &s.spawn_failures,
+        &s.rounds,
+        &s.reviewer_given_up,
+        &s.unmet,
+        &s.depth,
+        &s.next_output,
+        &s.next_comment,
+        &spec.title,
+        &spec.task_type,
+        &spec.priority,
+        &spec.agent.as_ref().map(AgentId::as_str),
+        &spec.timeout.map(millis),
+        &spec.max_attempts,
+        &spec.review.as_ref().map(Review::as_str),
+        &spec.parent.as_ref().map(TaskId::as_str),
+        &labels(t),
+        &actor.kind.as_str(),
+        &actor.id,
+        &actor.name,
+        &actor.via,
+        &role,
+        &agent,
+        &from,
+    ];
+    // All at once: every index of the row is written once.
     run(
         db,
-        "INSERT INTO tasks (project_id, task_id, version, created_at, updated_at, status, depth, title, task_type,
-         priority, parent, created_by_kind, created_by_id, created_by_name, created_by_via)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-        params![
-            t.key.project.as_str(),
-            t.key.task.as_str(),
-            int(t.version),
-            t.created_at.as_micros(),
-            t.updated_at.as_micros(),
-            t.state.status.as_str(),
-            t.state.depth,
-            t.spec.title,
-            t.spec.task_type,
-            t.spec.priority,
-            t.spec.parent.as_ref().map(TaskId::as_str),
-            actor.kind.as_str(),
-            actor.id,
-            actor.name,
-            actor.via,
-        ],
+        "INSERT INTO tasks (project_id, task_id, version, created_at, updated_at, status, kind, detail, set_by,
+         not_before, not_before_by_board, last_attempt, open_attempt, open_role, executors, budget_used, review_used,
+         repeats, spawn_failures, rounds, reviewer_given_up, unmet, depth, next_output, next_comment, title, task_type,
+         priority, agent, timeout_ms, max_attempts, reviewer, parent, labels, created_by_kind, created_by_id,
+         created_by_name, created_by_via, queue_role, queue_agent, queue_from)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
+         ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39, ?40, ?41)",
+        params_from_iter(values),
     )?;
     let id = db.last_insert_rowid();
     run(
@@ -57,9 +90,13 @@ pub(super) fn insert_task(db: &Connection, t: &Task, fingerprint: &str) -> Sql<(
             t.spec.metadata.to_string(),
             t.spec.description
         ],
-    )?;
-    write_spec(db, t)?;
-    update_task_state(db, t)
+    )
+}
+
+fn labels(t: &Task) -> String {
+    let labels: serde_json::Map<String, Value> =
+        t.spec.labels.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect();
+    Value::Object(labels).to_string()
 }
 
 pub(super) fn update_task_spec(db: &Connection, t: &Task) -> Sql<()> {
@@ -79,8 +116,6 @@ pub(super) fn update_task_spec(db: &Connection, t: &Task) -> Sql<()> {
 }
 
 fn write_spec(db: &Connection, t: &Task) -> Sql<()> {
-    let labels: serde_json::Map<String, Value> =
-        t.spec.labels.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect();
     let (role, agent, from) = place(t);
     change_one(
         db,
@@ -99,7 +134,7 @@ fn write_spec(db: &Connection, t: &Task) -> Sql<()> {
             t.spec.timeout.map(millis),
             t.spec.max_attempts,
             t.spec.review.as_ref().map(Review::as_str),
-            Value::Object(labels).to_string(),
+            labels(t),
             role,
             agent,
             from,

@@ -90,7 +90,8 @@ pub(super) async fn run(context: &Context, command: TaskCommand) -> Result<()> {
         | TaskCommand::Show { .. }
         | TaskCommand::Edit(_)
         | TaskCommand::Prompt { .. }
-        | TaskCommand::Wait { .. } => Err(Failure::usage("this is no decision")),
+        | TaskCommand::Wait { .. }
+        | TaskCommand::Import { .. } => Err(Failure::usage("this is no decision")),
     }
 }
 
