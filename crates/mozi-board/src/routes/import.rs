@@ -15,7 +15,6 @@ use mozi_core::{
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
-use super::reports::replayed;
 use crate::{
     call::{Call, Outcome, all_of, json},
     clock::sha256_hex,
@@ -41,12 +40,12 @@ pub(super) async fn import(mut call: Call) -> Outcome {
     let Lines { good, bad, .. } = lines;
     let check_only = query.dry_run.unwrap_or(false);
     let command = Command::ImportTasks(Box::new(ImportTasks { project, lines: good, bad, check_only }));
-    let answer = call.submit_once(command, || digest).await?;
+    let answer = call.submit_once(command, digest).await?;
     let Reply::Imported { created, existing, warnings } = answer.reply else {
         return Err(ApiError::internal("the reply is no import"));
     };
     let reply = ImportReply { created, existing, dry_run: check_only, warnings };
-    Ok(replayed(json(StatusCode::OK, &reply)?, answer.repeated))
+    json(StatusCode::OK, &reply)
 }
 
 /// The whole body, line by line as it comes, and the digest of what must be the same again.
