@@ -601,7 +601,7 @@ fn the_random_walk_gets_around() {
     let steps = prop::collection::vec(any::<Step>(), 400);
     let (mut statuses, mut outcomes, mut moves) = (HashSet::new(), BTreeSet::new(), BTreeSet::new());
     let (mut kinds, mut waits) = (BTreeSet::new(), BTreeSet::new());
-    for _ in 0..10 {
+    for _ in 0..16 {
         let mut play = Play::new();
         for step in steps.new_tree(&mut runner).unwrap().current() {
             play.step(step);
