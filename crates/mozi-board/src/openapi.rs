@@ -412,7 +412,11 @@ fn operation(route: &Route, schemas: &mut Named) -> Value {
     if let Some(line) = route.doc.lines {
         let content = json!({ mozi_api::import::LINES: { "schema": line(schemas) } });
         let about = "One such object a line.";
-        put(&mut operation, "requestBody", json!({ "description": about, "content": content, "required": true }));
+        put(
+            &mut operation,
+            "requestBody",
+            json!({ "description": about, "content": content, "required": true }),
+        );
     }
     let mut responses = Map::new();
     let success: &[u16] = match (route.doc.created, route.doc.again, route.doc.media_type) {

@@ -18,7 +18,8 @@ use mozi_api::{
     import::ImportReply,
     project::{CreateProject, PatchProject, Project},
     query::{
-        CleanQuery, EventsQuery, ExpandQuery, ImportQuery, LogQuery, PageQuery, PromptQuery, SessionsQuery, TasksQuery,
+        CleanQuery, EventsQuery, ExpandQuery, ImportQuery, LogQuery, PageQuery, PromptQuery, SessionsQuery,
+        TasksQuery,
     },
     report::{CommentReply, NewComment, NewOutput, OutputReply, OutputUpload, StatusReply, StatusReport},
     runner::{
