@@ -17,8 +17,9 @@ async fn keyed(board: &TestBoard, path: &str, token: &str, key: &str, body: &Val
 fn bodies(path: &str) -> Option<(Value, Value)> {
     Some(match path {
         "/api/projects" => (json!({ "project_id": "new" }), json!({ "project_id": "newer" })),
-        "/api/projects/{p}/tasks" => (json!({ "title": "One" }), json!({ "title": "Two" })),
-        "/api/projects/{p}/import" => (json!({ "title": "One" }), json!({ "title": "Two" })),
+        "/api/projects/{p}/tasks" | "/api/projects/{p}/import" => {
+            (json!({ "title": "One" }), json!({ "title": "Two" }))
+        }
         "/api/projects/{p}/tasks/{t}/status" => {
             (json!({ "status": "blocked" }), json!({ "status": "cancelled" }))
         }
