@@ -22,6 +22,7 @@ pub mod prompt;
 pub mod query;
 pub mod report;
 pub mod runner;
+pub mod server;
 pub mod session;
 pub mod sse;
 pub mod task;

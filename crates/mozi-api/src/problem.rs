@@ -36,6 +36,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("payload_too_large", 413, "The body is too large"),
     ("unsupported_media_type", 415, "That kind of body is not taken here"),
     ("invalid_range", 416, "There are no such bytes"),
+    ("config_refused", 422, "The configuration is wrong"),
     ("path_refused", 422, "That path is not taken"),
     ("rate_limited", 429, "Too many requests"),
     ("header_too_large", 431, "The headers are too large"),

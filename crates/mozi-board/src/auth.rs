@@ -84,6 +84,8 @@ impl Access {
     pub const ADMIN: Self = Self { user: Some(UserRole::Admin), ..Self::OPERATE };
     /// Administrators, reading.
     pub const READ_ADMIN: Self = Self { user: Some(UserRole::Admin), ..NOBODY };
+    /// Administrators, with what is done and not only written: decided before it is done.
+    pub const STEER: Self = Self { user: Some(UserRole::Admin), ..NOBODY };
     /// The runner itself, writing.
     pub const RUNNER: Self = Self { runner: RunnerAccess::Own, decided: Decided::Within, ..NOBODY };
     /// The runner itself, reading.

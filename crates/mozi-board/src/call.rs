@@ -406,6 +406,14 @@ impl Call {
         Ok(answer)
     }
 
+    /// What was answered to this request before, if its body was read and it is a repetition.
+    pub(crate) async fn recall_body(&self) -> Result<Option<Reply>, ApiError> {
+        match self.digest {
+            Some(digest) => self.recall(digest).await,
+            None => Ok(None),
+        }
+    }
+
     /// What was answered to this request before, if it is a repetition. Who asks must have been looked at.
     pub(crate) async fn recall(&self, digest: [u8; 32]) -> Result<Option<Reply>, ApiError> {
         let Some(key) = self.idempotency_key(digest)? else { return Ok(None) };

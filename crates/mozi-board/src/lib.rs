@@ -11,6 +11,7 @@ mod due;
 mod error;
 mod fanout;
 mod files;
+mod host;
 mod mask;
 mod openapi;
 pub mod prompt;
@@ -20,7 +21,11 @@ mod secret;
 mod serve;
 mod task;
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::IpAddr,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use mozi_api::SessionFiles;
 use mozi_core::{Command, Request, command::Credential, project::Language};
@@ -30,6 +35,7 @@ use tokio::sync::{Semaphore, watch};
 pub use auth::{Access, AttemptAccess, Decided, RunnerAccess};
 pub use clock::{Clock, hash_token, new_secret};
 pub use files::BlobError;
+pub use host::{Host, Unreadable};
 pub use openapi::openapi_json;
 pub use routes::{declared, router};
 pub use serve::{Limits, serve};
@@ -87,6 +93,8 @@ pub struct Board {
     pub(crate) files: Arc<dyn SessionFiles>,
     pub(crate) hosts: auth::Hosts,
     pub(crate) blobs: files::Blobs,
+    /// The process around it, once it is there.
+    pub(crate) host: OnceLock<Arc<dyn Host>>,
     pub(crate) fanout: fanout::Fanout,
     pub(crate) secret: secret::Secret,
     /// Rings when a time has come.
@@ -131,6 +139,7 @@ impl Board {
             files,
             hosts,
             blobs,
+            host: OnceLock::new(),
             fanout,
             secret,
             due,
@@ -138,5 +147,11 @@ impl Board {
             _due: running,
             _rest: rest,
         }))
+    }
+
+    /// The process around the board is there: it can be asked from now on. The first one stays.
+    pub fn set_host(&self, host: Arc<dyn Host>) {
+        // A second one is nobody's mistake: there is one process.
+        drop(self.host.set(host));
     }
 }

@@ -26,6 +26,7 @@ use mozi_api::{
         Assignment, EndSession, Hello, HelloReply, OpenSession, Poll, PollReply, RunnerNotice, SessionNote,
         StartedSession, TakeSession,
     },
+    server::{Drain, Draining, ReloadConfig, Reloaded},
     session::{Session, StartSession, StopSession},
     task::{CreateTask, PatchTask, PromptPreview, PutDependency, Task},
     token::{CreateToken, CreatedToken, Token},
@@ -49,6 +50,7 @@ mod poll;
 mod projects;
 mod reports;
 mod runners;
+mod server;
 mod sessions;
 mod tasks;
 mod tokens;
@@ -101,6 +103,9 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
     get("/api/tokens", A::READ_ADMIN, tokens::list).says("Tokens, without their secrets").lists::<Token>(),
     post("/api/tokens", A::ADMIN, tokens::create).says("Makes a token; its secret is shown once").takes::<CreateToken>().makes::<CreatedToken>().refuses(&["duplicate_id"]),
     delete("/api/tokens/{name}", A::ADMIN, tokens::revoke).says("Takes a token back").answers::<Token>(),
+
+    post("/api/config/reload", A::STEER, server::reload).says("Reads mozi.toml again: all of it holds from now on, or nothing").takes::<ReloadConfig>().answers::<Reloaded>().refuses(&["config_refused"]),
+    put("/api/server/drain", A::STEER, server::drain).says("Claims and starts nothing for a while; what runs goes on").takes::<Drain>().answers::<Draining>(),
 
     post("/api/runners/{r}/hello", A::RUNNER, runners::hello).says("A runner is there, with these agents").takes::<Hello>().answers::<HelloReply>(),
     post("/api/runners/{r}/poll", A::RUNNER, poll::poll).says("Asks for work and orders, waiting for them").takes::<Poll>().answers::<PollReply>().refuses(&["duplicate_id"]),

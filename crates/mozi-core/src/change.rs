@@ -100,6 +100,8 @@ pub enum Reply {
     Agent(Box<Agent>),
     /// A token as it is now.
     Token(Box<Token>),
+    /// The configuration was read.
+    Config(crate::command::ConfigRead),
     /// Done; nothing to tell.
     Done,
 }

@@ -24,6 +24,27 @@ mod import;
 mod needs;
 mod setting;
 
+/// What came of reading the configuration file again; keys as they stand in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigRead {
+    /// It holds from now on.
+    Taken {
+        /// Agents, projects, hooks and so on that are new.
+        added: Vec<String>,
+        /// Those that are gone.
+        removed: Vec<String>,
+        /// Keys with another value.
+        changed: Vec<String>,
+        /// Keys with another value that holds from the next start on.
+        needs_restart: Vec<String>,
+    },
+    /// Nothing of it holds.
+    Refused {
+        /// Why, in words.
+        text: String,
+    },
+}
+
 /// By what right something is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credential {
@@ -117,6 +138,8 @@ pub enum Command {
     },
     /// No longer valid.
     RevokeToken { name: String },
+    /// The configuration file was read again.
+    ConfigRead(ConfigRead),
     /// Something that people should see.
     Notice {
         key: Option<TaskKey>,

@@ -13,6 +13,7 @@ use desk::{About, Desk, Move};
 mod agents;
 pub mod anonymous;
 mod claim;
+mod config;
 mod create;
 mod deliver;
 mod depend;
@@ -75,6 +76,7 @@ fn carry_out(d: &mut Desk<'_>, command: &Command) -> Result<Reply, Refusal> {
         Command::CreateToken { name, hash, holder, project, expires_at } => {
             tokens::create(d, name, *hash, holder, project.as_ref(), *expires_at)
         }
+        Command::ConfigRead(read) => config::read(d, read),
         Command::RevokeToken { name } => tokens::revoke(d, name),
         Command::Notice { key, attempt_number, agent, code, text, more } => {
             deliver::notice(d, key.as_ref(), *attempt_number, agent.as_ref(), code, text, more)

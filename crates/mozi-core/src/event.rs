@@ -89,6 +89,15 @@ pub enum EventKind {
     Idle { review: u64, blocked: u64, pending: u64, failed: u64 },
     /// A backup was written: its size, its blobs, and how many of them were missing or damaged.
     BackupMade { size_bytes: u64, blobs: u64, damaged: u64 },
+    /// The configuration was read anew: keys and tables of it.
+    ConfigReloaded {
+        added: Vec<String>,
+        removed: Vec<String>,
+        changed: Vec<String>,
+        needs_restart: Vec<String>,
+    },
+    /// A changed configuration was not taken.
+    ConfigRefused { text: String },
     /// Something was refused, given up, truncated, repeated or fallen back.
     Notice { code: String, text: String, more: Map<String, Value> },
     /// Of a newer version: kept as it is.
@@ -135,6 +144,8 @@ impl EventKind {
             Self::TokenRevoked { .. } => "token_revoked".into(),
             Self::Idle { .. } => "idle".into(),
             Self::BackupMade { .. } => "backup_made".into(),
+            Self::ConfigReloaded { .. } => "config_reloaded".into(),
+            Self::ConfigRefused { .. } => "config_refused".into(),
             Self::Notice { .. } => "notice".into(),
             Self::Other { event_type, detail: _ } => event_type.clone(),
         }
@@ -190,6 +201,10 @@ impl EventKind {
             Self::BackupMade { size_bytes, blobs, damaged } => {
                 json!({ "size_bytes": size_bytes, "blobs": blobs, "damaged": damaged })
             }
+            Self::ConfigReloaded { added, removed, changed, needs_restart } => json!({
+                "added": added, "removed": removed, "changed": changed, "needs_restart": needs_restart,
+            }),
+            Self::ConfigRefused { text } => json!({ "text": text }),
             Self::Notice { code, text, more } => {
                 let mut map = more.clone();
                 map.insert("code".into(), json!(code));
@@ -214,6 +229,10 @@ fn parse(event_type: &str, d: &Value) -> Option<EventKind> {
     let small = |k: &str| d.get(k).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
     let signed = |k: &str| d.get(k).and_then(Value::as_i64).and_then(|n| i32::try_from(n).ok());
     let time = |k: &str| d.get(k).and_then(Value::as_i64).map(Timestamp::from_micros);
+    let words = |k: &str| {
+        let list = d.get(k).and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(|v| v.as_str().map(str::to_owned)).collect()
+    };
     let session = || word("session_id")?.parse().ok();
     let reason = || word("reason").and_then(Reason::parse);
     Some(match event_type {
@@ -290,6 +309,13 @@ fn parse(event_type: &str, d: &Value) -> Option<EventKind> {
                 damaged: number("damaged")?,
             }
         }
+        "config_reloaded" => EventKind::ConfigReloaded {
+            added: words("added"),
+            removed: words("removed"),
+            changed: words("changed"),
+            needs_restart: words("needs_restart"),
+        },
+        "config_refused" => EventKind::ConfigRefused { text: text("text")? },
         "notice" => {
             let mut more = d.as_object()?.clone();
             more.remove("code");

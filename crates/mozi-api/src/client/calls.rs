@@ -18,6 +18,7 @@ use crate::{
         TasksQuery, escape,
     },
     report::{CommentReply, NewComment, NewOutput, OutputReply, StatusReply, StatusReport},
+    server::{Drain, Draining, Reloaded},
     session::{Session, StartSession, StopSession},
     sse::EventStream,
     task::{CreateTask, PatchTask, PromptPreview, PutDependency, Task},
@@ -273,6 +274,14 @@ impl Client {
     /// Work again.
     pub async fn resume_agent(&self, agent: &AgentId) -> Result<Agent, ClientError> {
         self.json(Call::post(format!("/api/agents/{agent}/resume"))).await
+    }
+    /// The configuration is read again.
+    pub async fn reload_config(&self) -> Result<Reloaded, ClientError> {
+        self.json(Call::post("/api/config/reload")).await
+    }
+    /// Nothing is claimed for a while.
+    pub async fn drain(&self, body: &Drain) -> Result<Draining, ClientError> {
+        self.json(Call::new(Method::PUT, "/api/server/drain").json(body)?).await
     }
     /// All runners.
     pub async fn runners(&self) -> Result<Page<Runner>, ClientError> {

@@ -34,7 +34,7 @@ fn bodies(path: &str) -> Option<(Value, Value)> {
         "/api/sessions/{sid}/stop" | "/api/agents/{a}/pause" => {
             (json!({ "detail": "one" }), json!({ "detail": "two" }))
         }
-        "/api/agents/{a}/resume" => (json!({}), Value::Null),
+        "/api/agents/{a}/resume" | "/api/config/reload" => (json!({}), Value::Null),
         "/api/tokens" => (json!({ "name": "ci", "role": "viewer" }), json!({ "name": "phone" })),
         _ => return None,
     })

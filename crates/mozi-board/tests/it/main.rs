@@ -26,6 +26,7 @@ mod refusals;
 mod rights;
 #[cfg(test)]
 mod secure;
+mod server;
 #[cfg(test)]
 mod sockets;
 #[cfg(test)]

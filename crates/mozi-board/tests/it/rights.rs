@@ -99,6 +99,7 @@ impl Scene {
             ("POST", "outputs") => json!({ "type": "code", "title": "t", "content": "c" }),
             ("POST", "comments") => json!({ "body": "b" }),
             ("POST", "sessions") => json!({ "agent": "other", "message": "m" }),
+            ("PUT", "drain") => json!({ "seconds": 0 }),
             ("POST", "tokens") => json!({ "name": "new" }),
             ("POST", "hello") => json!({
                 "max_sessions": 1, "boot_id": "b1", "pid_namespace": "n1", "version": "0.1.0", "agents": []
@@ -111,7 +112,7 @@ impl Scene {
             ("POST", "note") => json!({ "note": "ending" }),
             ("POST", "end") => json!({ "cause": "itself", "exit_code": 1 }),
             ("POST", "notice") => json!({ "code": "c", "text": "t" }),
-            ("POST", "stop" | "pause" | "resume" | "goodbye") | ("PUT" | "DELETE", _) => json!({}),
+            ("POST", "stop" | "pause" | "resume" | "goodbye" | "reload") | ("PUT" | "DELETE", _) => json!({}),
             ("GET", _) => Value::Null,
             other => panic!("no body for {other:?} of {path}"),
         };
@@ -121,7 +122,8 @@ impl Scene {
     async fn ask(&self, method: &Method, path: &str, token: &str) -> crate::support::Reply {
         let (path, body) = self.filled(method, path);
         let ask = self.board.ask(method, &path).token(token);
-        let needs_body = !body.is_null() && !matches!(path.rsplit('/').next(), Some("resume" | "goodbye"));
+        let needs_body =
+            !body.is_null() && !matches!(path.rsplit('/').next(), Some("resume" | "goodbye" | "reload"));
         if needs_body && *method != Method::DELETE { ask.json(&body).send().await } else { ask.send().await }
     }
 }

@@ -11,8 +11,9 @@ use std::{
 use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use mozi_api::server::Reloaded;
 use mozi_api::{BoxFuture, FilesError, LogChunk, LogStream, SessionFiles};
-use mozi_board::{Board, BoardConfig, Clock, hash_token, router};
+use mozi_board::{Board, BoardConfig, Clock, Host, Unreadable, hash_token, router};
 use mozi_core::{
     Command, SessionId, Timestamp, UserRole, command::Credential, project::Language, token::Holder,
 };
@@ -22,6 +23,31 @@ use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
 use crate::conform;
+/// A process that does what a test says.
+#[derive(Default)]
+pub(crate) struct FakeHost {
+    /// Why the next reload is refused.
+    pub(crate) refuse: Mutex<Option<Unreadable>>,
+    /// What was asked of it.
+    pub(crate) asked: Mutex<Vec<String>>,
+}
+
+impl Host for FakeHost {
+    fn config_file(&self) -> String {
+        "/mozi.toml".into()
+    }
+    fn reload(&self) -> futures_util::future::BoxFuture<'_, Result<Reloaded, Unreadable>> {
+        self.asked.lock().unwrap().push("reload".to_owned());
+        let refused = self.refuse.lock().unwrap().take();
+        let added = vec!["agents.writer".to_owned()];
+        let taken = Reloaded { file: "/mozi.toml".into(), added, ..Reloaded::default() };
+        Box::pin(async move { refused.map_or(Ok(taken), Err) })
+    }
+    fn drain(&self, span: Duration) -> futures_util::future::BoxFuture<'_, bool> {
+        self.asked.lock().unwrap().push(format!("drain {}", span.as_secs()));
+        Box::pin(async { true })
+    }
+}
 
 /// 2026-01-02T03:04:05Z
 pub(crate) const START: i64 = 1_767_323_045_000_000;
@@ -38,6 +64,7 @@ pub(crate) struct TestBoard {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) files: Arc<FakeFiles>,
+    pub(crate) host: Arc<FakeHost>,
     pub(crate) dir: tempfile::TempDir,
 }
 
@@ -141,7 +168,7 @@ impl TestBoard {
 
     /// The same board, ended and begun again.
     pub(crate) async fn restarted(self) -> Self {
-        let Self { router, store, clock, files: _, dir } = self;
+        let Self { router, store, clock, files: _, host: _, dir } = self;
         let now = clock.now();
         drop((router, store));
         let this = Self::open(dir).await;
@@ -167,7 +194,9 @@ impl TestBoard {
         };
         let shared: Arc<dyn SessionFiles> = Arc::<FakeFiles>::clone(&files);
         let board = Board::new(store.clone(), config, shared, clock.clone()).await.unwrap();
-        Self { router: router(board), store, clock, files, dir }
+        let host = Arc::new(FakeHost::default());
+        board.set_host(Arc::<FakeHost>::clone(&host));
+        Self { router: router(board), store, clock, files, host, dir }
     }
 
     /// A command of the board itself.

@@ -111,6 +111,7 @@ impl Request {
             Command::Notice { key, .. } => needs.tasks.extend(key.clone()),
             // Looked through above.
             Command::IfVersion { .. }
+            | Command::ConfigRead(_)
             | Command::BackupMade { .. }
             | Command::KeptHouse { .. }
             | Command::ExpireLogs { .. } => {}

@@ -186,6 +186,8 @@ fn step(folding: &mut Folding, event: &Event) {
         | EventKind::TokenRevoked { .. }
         | EventKind::Idle { .. }
         | EventKind::BackupMade { .. }
+        | EventKind::ConfigReloaded { .. }
+        | EventKind::ConfigRefused { .. }
         | EventKind::Notice { .. }
         | EventKind::Other { .. } => {}
     }

@@ -6,7 +6,8 @@ use mozi_core::{
     ActorKind, Command, Event, EventKind, Outcome, Reason, Role, Status, TaskKey, Timestamp, Until,
     WaitingFor,
     command::{
-        Cause, ImportLine, ImportTasks, Offer, Report, SessionNote, SettingChange, StartSession, TaskPatch,
+        Cause, ConfigRead, ImportLine, ImportTasks, Offer, Report, SessionNote, SettingChange, StartSession,
+        TaskPatch,
     },
     event::{Folded, Snapshot, fold, snapshot::PRUNED},
     memory::{Failed, MemoryBoard},
@@ -236,6 +237,10 @@ impl Play {
                 0..=2 => (Who::Operator, Command::ResumeAgent { agent: Self::agent(y) }),
                 3 if y.is_multiple_of(8) => (Who::Runner, Command::Goodbye { runner_id: local() }),
                 3 if y % 8 == 1 => (Who::Board, Command::BoardStarted),
+                3 if y % 8 == 2 => {
+                    let text = "mozi.toml:1:1: unknown key".to_owned();
+                    (Who::Board, Command::ConfigRead(ConfigRead::Refused { text }))
+                }
                 _ => (Who::Runner, Command::Hello(Box::new(hello()))),
             },
             _ => {

@@ -2,7 +2,7 @@
 
 use mozi_core::{
     Command, EventKind, Reply, Status, Timestamp, UserRole,
-    command::{NewTask, SettingChange},
+    command::{ConfigRead, NewTask, SettingChange},
     project::Review,
     token::Holder,
 };
@@ -180,6 +180,24 @@ fn tokens_are_for_admins_to_make_and_end_when_they_should() {
     w.ok(Who::Admin, Command::RevokeToken { name: "Viewer".into() });
     assert_eq!(w.refused(Who::Viewer, create(World::new_task("y"))), "unauthenticated");
     assert_eq!(w.refused(Who::Admin, Command::RevokeToken { name: "nobody".into() }), "not_found");
+}
+
+#[test]
+fn that_the_configuration_was_read_is_told_by_whom_may_steer() {
+    let mut w = World::new();
+    let refused = || Command::ConfigRead(ConfigRead::Refused { text: "mozi.toml:1:1: unknown key".into() });
+    for (who, code) in [(Who::Operator, "forbidden"), (Who::Nobody, "unauthenticated")] {
+        assert_eq!(w.refused(who, refused()), code);
+    }
+    w.ok(Who::Board, refused());
+    let kinds = |w: &World| w.board.events.iter().map(|e| e.kind.clone()).collect::<Vec<_>>();
+    assert!(kinds(&w).iter().any(|k| k.name() == "config_refused"));
+    let needs_restart = vec!["server.listen".to_owned()];
+    let (added, removed, changed) = (vec!["agents.b".to_owned()], Vec::new(), Vec::new());
+    w.ok(Who::Admin, Command::ConfigRead(ConfigRead::Taken { added, removed, changed, needs_restart }));
+    let told = kinds(&w).into_iter().find(|k| k.name() == "config_reloaded").unwrap();
+    assert_eq!(told.detail()["needs_restart"][0], "server.listen");
+    assert_eq!(EventKind::parse(&told.name(), told.detail()), told);
 }
 
 #[test]

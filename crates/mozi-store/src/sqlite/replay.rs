@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mozi_core::{Reply, Status, TaskKey, Timestamp};
+use mozi_core::{Reply, Status, TaskKey, Timestamp, command::ConfigRead};
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
@@ -88,6 +88,10 @@ fn keep(reply: &Reply) -> Option<Value> {
         }
         Reply::Agent(agent) => json!({ "kind": "agent", "agent": agent.id.as_str() }),
         Reply::Token(token) => json!({ "kind": "token", "name": token.name }),
+        Reply::Config(ConfigRead::Taken { added, removed, changed, needs_restart }) => json!({
+            "kind": "config", "added": added, "removed": removed, "changed": changed, "needs_restart": needs_restart,
+        }),
+        Reply::Config(ConfigRead::Refused { text }) => json!({ "kind": "config_refused", "text": text }),
         Reply::Done => json!({ "kind": "done" }),
         Reply::Claimed(_) => return None,
     })
@@ -176,6 +180,19 @@ fn rebuild(db: &Connection, kept: &Value) -> Sql<Option<Reply>> {
             let name = text("name").ok_or_else(wrong)?;
             let found = one(db, select!(rows::TOKEN, "tokens WHERE name = ?1"), [name], rows::token)?;
             found.map(|t| Reply::Token(Box::new(t)))
+        }
+        "config" => {
+            let words = |name: &str| kept.get(name).map_or(Ok(Vec::new()), strings);
+            Some(Reply::Config(ConfigRead::Taken {
+                added: words("added")?,
+                removed: words("removed")?,
+                changed: words("changed")?,
+                needs_restart: words("needs_restart")?,
+            }))
+        }
+        "config_refused" => {
+            let text = text("text").ok_or_else(wrong)?.to_owned();
+            Some(Reply::Config(ConfigRead::Refused { text }))
         }
         "done" => Some(Reply::Done),
         _ => None,

@@ -7,8 +7,8 @@ use mozi_core::{
     TaskId, TaskKey, TaskSpec, Timestamp, Until, Usage, UserRole, VerdictMode,
     attempt::{Resources, Tail},
     command::{
-        AgentHello, Cause, Claim, Credential, End, EndedAs, Hello, NewOutput, NewTask, Offer, Reading,
-        Report, SessionNote, SettingChange, StartSession, TaskPatch,
+        AgentHello, Cause, Claim, ConfigRead, Credential, End, EndedAs, Hello, NewOutput, NewTask, Offer,
+        Reading, Report, SessionNote, SettingChange, StartSession, TaskPatch,
     },
     memory::MemoryBoard,
     output::{Content, OutputType},
@@ -297,7 +297,16 @@ impl World {
                     text: "a report came too late".into(),
                     more: serde_json::Map::from_iter([("n".to_owned(), json!(p[3]))]),
                 },
-                _ => match p[1] % 2 {
+                _ => match p[1] % 3 {
+                    2 => Command::ConfigRead(match p[2] % 2 {
+                        0 => ConfigRead::Refused { text: detail.clone().unwrap_or_default() },
+                        _ => ConfigRead::Taken {
+                            added: vec!["agents.new".into()],
+                            removed: Vec::new(),
+                            changed: vec!["runner.max_sessions".into()],
+                            needs_restart: vec!["server.listen".into()],
+                        },
+                    }),
                     0 => Command::CreateToken {
                         name: one_of(&["ci", "phone"], p[2]).into(),
                         hash: hash(240 + p[3] % 8),
