@@ -382,10 +382,11 @@ class AgentSpawner:
 
     async def aclose(self) -> None:
         """Ends following: callbacks that have begun run to their end, agents stay at work."""
-        waits = [t for t in list(self._tasks) if t.get_loop() is asyncio.get_running_loop()]
-        if waits:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self.close)
+        # What was heard before that has been called by now.
+        while waits := [t for t in list(self._tasks) if t.get_loop() is loop]:
             await asyncio.wait(waits)
-        await asyncio.get_running_loop().run_in_executor(None, self.close)
 
     def close(self) -> None:
         """The same for a program without an event loop. Leaves no thread behind."""

@@ -259,6 +259,21 @@ class OnABoard(unittest.IsolatedAsyncioTestCase):
             self.go()
             self.assertEqual(await ends.until(1), [("held", "completed")])
 
+    async def test_a_callback_that_has_begun_is_not_cut_short(self):
+        begun, ended = asyncio.Event(), []
+
+        async def slow(agent, outcome):
+            begun.set()
+            await asyncio.sleep(0.2)
+            ended.append(outcome)
+
+        async with self.spawner() as spawner:
+            await spawner.spawn_full_agent("reader", "Hello", on_complete=slow)
+            await asyncio.wait_for(begun.wait(), 60)
+        self.assertEqual(ended, ["completed"])
+        with self.assertRaisesRegex(RuntimeError, "closed"):
+            await spawner.spawn_full_agent("reader", "Hello")
+
     async def test_a_lost_answer_starts_nothing_twice(self):
         ends = Ends()
         async with self.spawner(on_complete=ends.sync) as spawner:
