@@ -4,13 +4,16 @@ import asyncio
 import datetime as dt
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import unittest
+from unittest import mock
 
-from board import CLIENT, Board, clean_env, wait_for
+from board import CLIENT, Board, wait_for
 
 import mozi_spawner
 from mozi_spawner import AgentSpawner, BoardUnreachable, MoziError, SpawnError
@@ -311,6 +314,28 @@ class OnABoard(unittest.IsolatedAsyncioTestCase):
             with self.assertRaises(SpawnError) as refused:
                 await spawner.spawn_full_agent("worker", "Hello")
             self.assertEqual((refused.exception.code, refused.exception.status), ("unauthenticated", 401))
+
+    def test_where_the_board_is_and_whose_token_goes_there(self):
+        data = self.board.dir / "data"
+        other = "http://127.0.0.1:9"
+
+        def where(url=None, token=None, **env):
+            with mock.patch.dict(os.environ, {"HOME": "/nonexistent", "XDG_DATA_HOME": "", **env}):
+                return mozi_spawner._Board(url, token, 0)._where()
+
+        own = (self.board.url, self.board.token)
+        self.assertEqual(where(MOZI_DATA=str(data)), own)
+        self.assertEqual(where(self.board.url.replace("127.0.0.1", "localhost") + "/", MOZI_DATA=str(data))[1], own[1])
+        with tempfile.TemporaryDirectory() as home:
+            os.symlink(data, os.path.join(home, "mozi"))
+            self.assertEqual(where(XDG_DATA_HOME=home), own)
+        # The local board's own token goes to the local board and nowhere else.
+        self.assertEqual(where(other, MOZI_DATA=str(data)), (other, None))
+        self.assertEqual(where(MOZI_DATA=str(data), MOZI_URL=other), (other, None))
+        self.assertEqual(where(MOZI_DATA=str(data), MOZI_TOKEN="mine"), (self.board.url, "mine"))
+        self.assertEqual(where(other, "given", MOZI_DATA=str(data), MOZI_TOKEN="mine"), (other, "given"))
+        with self.assertRaisesRegex(BoardUnreachable, "mozi serve"):
+            where()
 
     async def test_a_board_that_is_not_there_is_named_with_the_way_out(self):
         async with AgentSpawner("http://127.0.0.1:9", "mozi_u_x", patience=0.2) as spawner:

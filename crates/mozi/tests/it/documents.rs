@@ -165,6 +165,8 @@ documents! {
     the_readme_in_chinese: "README.zh-CN.md",
     agents: "docs/agents.md",
     guarantees: "docs/guarantees.md",
+    migration: "docs/migration.md",
+    migration_in_chinese: "docs/migration.zh-CN.md",
     performance: "docs/performance.md",
     prompts: "docs/prompts.md",
     statuses: "docs/statuses.md",
