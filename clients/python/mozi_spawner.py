@@ -283,7 +283,8 @@ class _Stream:
         headers = {"Accept": "text/event-stream"}
         if after:
             headers["Last-Event-ID"] = after
-        self._connection, self._answer, self._line = board.open("GET", path, None, headers, _SILENCE)
+        self._connection, self._answer, self._line = board.open("GET", path, None, headers, _CALL_TIMEOUT / 2)
+        self._line.settimeout(_SILENCE)
         if self._answer.status != 200:
             with contextlib.closing(self._connection):
                 raise problem(self._answer.status, self._answer.read())
@@ -371,7 +372,7 @@ class AgentSpawner:
         self._connected = False
         self._closed = False
         self._cursor: Optional[str] = None
-        self._state = Path(state_file) if state_file is not None else None
+        self._state = Path(state_file).absolute() if state_file is not None else None
         self._left: Dict[str, Json] = _read_state(self._state)
 
     async def __aenter__(self) -> "AgentSpawner":
@@ -397,7 +398,7 @@ class AgentSpawner:
                 self._stream.end()
             self._change.notify_all()
         if reader is not None and reader is not threading.current_thread():
-            reader.join()
+            reader.join(_CALL_TIMEOUT)
         if pool is not None:
             pool.shutdown(wait=True)
 
@@ -490,7 +491,7 @@ class AgentSpawner:
                 shown = self._board.call("POST", _path("sessions"), body, key=str(uuid.uuid4()))
                 w.is_at(shown)
                 with self._lock:
-                    for own in (w.session_id, w.attempt):
+                    for own in filter(None, (w.session_id, w.attempt)):
                         self._own[own] = None
                     while len(self._own) > 20_000:
                         self._own.popitem(last=False)
@@ -700,8 +701,13 @@ class AgentSpawner:
     def _session_of(self, attempt: Optional[_Attempt]) -> str:
         """The event of an attempt's end does not name its session."""
         project, task, number = attempt or ("", "", 0)
-        shown = self._board.call("GET", _path("projects", project, "tasks", task, "attempts", str(number)))
-        return str(shown["session_id"])
+        try:
+            shown = self._board.call("GET", _path("projects", project, "tasks", task, "attempts", str(number)))
+            return str(shown["session_id"])
+        except MoziError as e:
+            if e.status != 404:
+                raise
+            return f"{project}/{task}#{number}"
 
     def _last_before(self, path: Sequence[str], since: dt.datetime) -> int:
         """The last event before a time. Ids count without a gap, so it is found by halving."""
@@ -920,7 +926,7 @@ class AgentSpawner:
                     cursor, pause = None, 0.0  # What is gone is looked up, session by session.
                 else:
                     self._is_away(e)
-            except (OSError, ValueError, http.client.HTTPException) as e:
+            except Exception as e:  # Whatever it is: without this thread no callback would ever come.
                 self._is_away(e)
             with self._change:
                 if self._is_needed():
@@ -929,7 +935,7 @@ class AgentSpawner:
                     self._reader = None
                     return
             self._orphans()
-            pause = min(max(pause * 2, 0.05), 5.0)
+            pause = min(max(pause * 2, 0.05), 1.0)
 
     def _is_away(self, why: BaseException) -> None:
         with self._change:
@@ -954,7 +960,10 @@ class AgentSpawner:
                 for w in unsure:
                     self._look(w)
                 if data:
-                    self._hear(json.loads(data))
+                    try:
+                        self._hear(json.loads(data))
+                    except (ValueError, KeyError, TypeError) as e:
+                        log.warning("an event is not understood (%r): %s", e, data[:500])
                 if place:
                     cursor = self._cursor = place
                 self._orphans()

@@ -491,6 +491,14 @@ asyncio.run(main())
                 self.assertEqual(sorted(await ends.until(2)), [("held", "cancelled"), ("reader", "completed")])
         ends = Ends()
         async with AgentSpawner(self.board.url, self.board.token, on_complete=ends.sync) as spawner:
+            # What it has started itself is told once, and keeps nothing else from being told.
+            await spawner.spawn_full_agent("reader", "y")
+            await ends.until(1)
+            await spawner.resume_callbacks(began)
+            await ends.until(3)
+            self.assertEqual(sorted(ends.all), [("held", "cancelled")] + [("reader", "completed")] * 2)
+        ends = Ends()
+        async with AgentSpawner(self.board.url, self.board.token, on_complete=ends.sync) as spawner:
             await spawner.resume_callbacks(dt.datetime.now(dt.timezone.utc) + dt.timedelta(hours=1))
             self.go()
             self.assertEqual(await ends.until(1), [("held", "completed")])
