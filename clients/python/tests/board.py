@@ -61,7 +61,8 @@ def wait_for(what, look):
 class Board:
     """`agents` are names with bash scripts, or with (script, more lines of the agent's table)."""
 
-    def __init__(self, agents, more=""):
+    def __init__(self, agents, more="", serve=()):
+        self.arguments = serve
         self.dir = Path(tempfile.mkdtemp(prefix="mozi-py-"))
         self.mark = f"mozi-py-{os.getpid()}-{self.dir.name}"
         config = "[runner]\nmax_sessions = 32\n\n"
@@ -93,7 +94,7 @@ class Board:
     def up(self):
         with open(self.dir / "serve.log", "ab") as log:
             self.serve = subprocess.Popen(
-                [str(BINARY), "serve", "--listen", f"127.0.0.1:{self.port}"],
+                [str(BINARY), "serve", "--listen", f"127.0.0.1:{self.port}", *self.arguments],
                 env=self.env, cwd=self.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )
 

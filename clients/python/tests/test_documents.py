@@ -157,6 +157,26 @@ class Migration(unittest.TestCase):
         said, _ = second.communicate(timeout=60)
         self.assertEqual((second.returncode, said), (0, "held completed\n" * 3))
 
+    def test_a_shadow_becomes_a_board(self):
+        work = "mozi report working\nmozi output add --title T --content x\nmozi report review\n"
+        board = Board({"developer": work}, serve=("--dry-run",))
+        self.addCleanup(board.end)
+        lines = [{"title": f"任务 {n}", "task_id": str(n), "agent": "developer", "held": n == 3} for n in range(1, 4)]
+        board.write("tasks.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        board.mozi("task", "import", "tasks.jsonl")
+        for n in "12":
+            shadowed = board.until(n, "blocked")
+            self.assertEqual([a["outcome"] for a in shadowed["attempts"]], ["dry_run"])
+            self.assertEqual(shadowed["outputs"], [])
+            self.assertIn(f"任务 {n}", board.mozi("task", "prompt", n))
+        board.down()
+        board.arguments = ()
+        board.up()
+        board.mozi("task", "release", "1", "2")
+        for n in "12":
+            self.assertEqual(len(board.until(n, "review")["attempts"]), 2)
+        self.assertEqual((board.task("3")["status"], board.task("3")["attempts"]), ("blocked", []))
+
     def test_the_clients_own_page(self):
         page, _ = programs("clients/python/README.md")
         self.board.write("start.py", page["start.py"].replace('"coder"', '"developer"'))
