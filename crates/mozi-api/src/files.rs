@@ -81,6 +81,12 @@ pub trait SessionFiles: Send + Sync {
         up_to: Duration,
     ) -> BoxFuture<'a, ()>;
 
+    /// When each of the sessions last printed anything, as far as known; nothing at all where nobody knows.
+    fn last_output(&self, sessions: Vec<String>) -> BoxFuture<'_, Vec<Option<mozi_core::Timestamp>>> {
+        drop(sessions);
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
     /// The prompt as it was given.
     fn prompt<'a>(&'a self, session: &'a str) -> BoxFuture<'a, Result<String, FilesError>>;
 

@@ -25,6 +25,7 @@ pub mod runner;
 pub mod server;
 pub mod session;
 pub mod sse;
+pub mod status;
 pub mod task;
 pub mod token;
 pub mod transport;

@@ -112,7 +112,7 @@ impl Query {
         }
     }
 
-    fn limit(&mut self) -> Result<u32, Invalid> {
+    pub(crate) fn limit(&mut self) -> Result<u32, Invalid> {
         let limit = self.number("limit", 1, MAX_LIMIT.into())?;
         Ok(limit.and_then(|n| u32::try_from(n).ok()).unwrap_or(DEFAULT_LIMIT))
     }
@@ -120,10 +120,10 @@ impl Query {
 
 /// Writes a query, with its `?` if there is anything.
 #[derive(Debug, Default)]
-struct Writer(String);
+pub(crate) struct Writer(String);
 
 impl Writer {
-    fn put(mut self, name: &str, value: Option<impl Display>) -> Self {
+    pub(crate) fn put(mut self, name: &str, value: Option<impl Display>) -> Self {
         if let Some(value) = value {
             self.0.push(if self.0.is_empty() { '?' } else { '&' });
             self.0.push_str(name);
@@ -131,6 +131,9 @@ impl Writer {
             self.0.extend(utf8_percent_encode(&value.to_string(), ESCAPED));
         }
         self
+    }
+    pub(crate) fn into_query(self) -> String {
+        self.0
     }
 }
 

@@ -237,7 +237,7 @@ fn tag(route: &Route) -> &'static str {
         p if p.contains("/attempts") => "attempts",
         p if p.contains("/tasks/{t}/") && route.is_lenient() => "contract",
         p if p.contains("/tasks") || p.starts_with("/t/") => "tasks",
-        p if p.contains("/projects") || p == "/api/events" => "projects",
+        p if p.contains("/projects") || p == "/api/events" || p == "/api/status" => "projects",
         p if p.contains("/sessions") => "sessions",
         p if p.contains("/agents") || p.contains("/runners") => "agents",
         p if p.contains("/tokens") || p.contains("/users") || p.contains("/audit") => "access",

@@ -28,6 +28,7 @@ use mozi_api::{
     },
     server::{Drain, Draining, ReloadConfig, Reloaded},
     session::{Session, StartSession, StopSession},
+    status::{BoardStatus, StatusQuery},
     task::{CreateTask, PatchTask, PromptPreview, PutDependency, Task},
     token::{CreateToken, CreatedToken, Token},
 };
@@ -52,6 +53,7 @@ mod reports;
 mod runners;
 mod server;
 mod sessions;
+mod status;
 mod tasks;
 mod tokens;
 
@@ -62,6 +64,8 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
     get("/openapi.json", A::OPEN, meta::openapi).says("This document").text("application/json"),
     get("/docs", A::OPEN, meta::docs).says("This document to read").text("text/html"),
     get("/api/version", A::OPEN, meta::version).says("Which version answers").answers::<Version>(),
+
+    get("/api/status", A::READ, status::show).says("The board at a glance: what waits for a person, runs, has ended, is stuck and why").asks::<StatusQuery>().answers::<BoardStatus>(),
 
     get("/api/projects", A::READ, projects::list).says("All projects, with counts by status").asks::<PageQuery>().lists::<Project>(),
     post("/api/projects", A::OPERATE, projects::create).says("Makes a project").takes::<CreateProject>().makes::<Project>().or_finds().tagged().refuses(&["duplicate_id"]),

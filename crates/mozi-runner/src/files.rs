@@ -5,10 +5,10 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use mozi_api::files::{BoxFuture, FilesError, LogChunk, LogStream, SessionFiles};
-use mozi_core::SessionId;
+use mozi_core::{SessionId, Timestamp};
 use mozi_supervise::SessionDir;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, SeekFrom, openat2, seek};
 
@@ -100,6 +100,16 @@ pub(crate) fn read_log(path: &Path, from: u64, max: usize) -> Result<(Vec<u8>, u
     Ok((bytes, offset, end))
 }
 
+/// When a log was last written to; an empty one never was.
+fn last_written(dir: &SessionDir) -> Option<Timestamp> {
+    let written = |path: PathBuf| {
+        let meta = fs::metadata(path).ok().filter(|m| m.len() > 0)?;
+        let since = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_micros()).ok().map(Timestamp::from_micros)
+    };
+    written(dir.stdout_path()).max(written(dir.stderr_path()))
+}
+
 impl SessionFiles for Files {
     fn log<'a>(
         &'a self,
@@ -124,6 +134,14 @@ impl SessionFiles for Files {
                 }
             })
             .await
+        })
+    }
+
+    fn last_output(&self, sessions: Vec<String>) -> BoxFuture<'_, Vec<Option<Timestamp>>> {
+        let dirs: Vec<_> = sessions.iter().map(|s| self.dir(s).ok()).collect();
+        Box::pin(async move {
+            let look = move || Ok(dirs.iter().map(|d| last_written(d.as_ref()?)).collect());
+            blocking(look).await.unwrap_or_default()
         })
     }
 

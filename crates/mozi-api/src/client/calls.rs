@@ -21,6 +21,7 @@ use crate::{
     server::{Drain, Draining, Reloaded},
     session::{Session, StartSession, StopSession},
     sse::EventStream,
+    status::{BoardStatus, StatusQuery},
     task::{CreateTask, PatchTask, PromptPreview, PutDependency, Task},
     token::{CreateToken, CreatedToken, Token},
     transport::Body,
@@ -45,6 +46,11 @@ impl Client {
     /// The description of the interface.
     pub async fn openapi(&self) -> Result<serde_json::Value, ClientError> {
         self.json(Call::get("/openapi.json")).await
+    }
+
+    /// The board at a glance.
+    pub async fn status(&self, query: &StatusQuery) -> Result<BoardStatus, ClientError> {
+        self.json(Call::get(format!("/api/status{}", query.encode()))).await
     }
 
     /// Projects, by id.

@@ -30,6 +30,8 @@ mod server;
 #[cfg(test)]
 mod sockets;
 #[cfg(test)]
+mod status;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tasks;
