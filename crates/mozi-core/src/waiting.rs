@@ -110,7 +110,7 @@ impl std::fmt::Display for WaitingFor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Dependency { task_id, status, until } if status.is_end() => {
-                write!(f, "task {task_id} has ended as {status} and will not be {until} by itself")
+                write!(f, "task {task_id}, which has ended as {status}: by itself it will not be {until}")
             }
             Self::Dependency { task_id, status, until } => {
                 write!(f, "task {task_id}, which is {status}, until it is {until}")

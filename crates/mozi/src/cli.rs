@@ -7,10 +7,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use agent::{OutputAdd, ReportArgs, ReportStatus};
 pub(crate) use config::ConfigCommand;
+pub(crate) use status::StatusArgs;
 pub(crate) use task::{Role, TaskAdd, TaskCommand, TaskEdit, Wait};
 
 mod agent;
 mod config;
+mod status;
 mod task;
 
 const AFTER: &str = "\
@@ -27,12 +29,12 @@ Exit status: 0 done, 1 refused or failed, 2 usage, 3 no board answers, 4 not aut
 /// A blackboard that puts AI agents to work and never loses one.
 #[derive(Debug, Parser)]
 #[command(name = "mozi", version, after_help = AFTER, max_term_width = 100)]
-#[command(arg_required_else_help = true, disable_help_subcommand = true, infer_subcommands = false)]
+#[command(disable_help_subcommand = true, infer_subcommands = false)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub global: Global,
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 /// What every command takes.
@@ -77,6 +79,11 @@ pub(crate) enum Command {
     /// Check mozi.toml, or show every value with its origin
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// What waits for you, what runs, what has ended, what is stuck and why
+    #[command(
+        after_help = "Plain `mozi` is the same. Below each item stands what to do about it.\n\nExamples:\n  mozi status\n  mozi status --since 22:30\n  mozi status --watch\n  mozi -p app status --json"
+    )]
+    Status(StatusArgs),
     /// Boards of tasks and their settings
     #[command(subcommand)]
     Project(ProjectCommand),

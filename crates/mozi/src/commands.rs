@@ -21,6 +21,7 @@ mod outputs;
 mod projects;
 mod report;
 mod sessions;
+mod status;
 mod tasks;
 mod tokens;
 mod words;
@@ -29,6 +30,7 @@ mod words;
 pub(crate) fn run(cli: Cli) -> Result<()> {
     let Cli { global, command } = cli;
     let out = Out::new(global.json);
+    let Some(command) = command else { return one()?.block_on(status::plain(&global)) };
     match command {
         Command::Demo { keep } => several()?.block_on(demo::run(out, keep)),
         Command::Init => init::run(out),
@@ -44,6 +46,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             one()?.block_on(report::output(&global, args))
         }
         Command::Comment { words } => one()?.block_on(report::comment(&global, &words)),
+        Command::Status(args) => one()?.block_on(status::show(&Context::open(&global)?, &global, args)),
         Command::Project(c) => one()?.block_on(projects::run(&Context::open(&global)?, c)),
         Command::Task(c) => one()?.block_on(tasks::run(&Context::open(&global)?, *c)),
         Command::Why { ids } => one()?.block_on(tasks::why(&Context::open(&global)?, &ids)),

@@ -129,6 +129,18 @@ impl Context {
         call.await.map_err(|e| self.failure(&e))
     }
 
+    /// The project that was named for this command, if one was.
+    pub(crate) fn named_project(&self) -> Result<Option<ProjectId>> {
+        self.named_project.as_deref().map(project_id).transpose()
+    }
+
+    /// The project that the next command means if it names none, as far as it is known without asking the board.
+    pub(crate) fn usual_project() -> String {
+        let here = || Config::load(None).ok().and_then(|config| project_of_folder(&config));
+        let named = env::var("MOZI_PROJECT").or_else(|| here().map(|p| p.to_string()));
+        named.unwrap_or_else(|| "default".to_owned())
+    }
+
     /// The project that is meant: named, else by the current folder, else the only one, else `default`.
     pub(crate) async fn project(&self) -> Result<ProjectId> {
         self.project.get_or_try_init(|| self.find_project()).await.cloned()

@@ -10,8 +10,8 @@ use crate::{
 };
 
 pub(crate) use table::Table;
-pub(crate) use text::{bytes, clip, money, pad};
-pub(crate) use time::{local, parse_point, seconds};
+pub(crate) use text::{bytes, clip, money, one_line, pad, text_lines, wrap};
+pub(crate) use time::{ago, local, parse_past, parse_point, seconds, span};
 
 mod table;
 mod text;
@@ -23,6 +23,7 @@ pub(crate) struct Out {
     json: bool,
     colour: bool,
     width: Option<usize>,
+    height: Option<usize>,
 }
 
 /// What a piece of text is, for its colour.
@@ -43,7 +44,8 @@ impl Out {
             terminal && env::var("NO_COLOR").is_none() && env::var("TERM").as_deref() != Some("dumb");
         let size = terminal.then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten();
         let width = size.map(|s| usize::from(s.ws_col)).filter(|w| *w > 0);
-        Self { json, colour, width }
+        let height = size.map(|s| usize::from(s.ws_row)).filter(|h| *h > 0);
+        Self { json, colour, width, height }
     }
 
     pub(crate) fn json(self) -> bool {
@@ -52,6 +54,11 @@ impl Out {
     /// How wide the terminal is; none where the output is no terminal and nothing is cut.
     pub(crate) fn width(self) -> Option<usize> {
         self.width
+    }
+
+    /// How many lines the terminal has.
+    pub(crate) fn height(self) -> Option<usize> {
+        self.height
     }
 
     /// A line for people and machines alike.

@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod decide;
+mod page;
 mod show;
 mod wait;
 

@@ -21,5 +21,6 @@ mod life;
 mod restart;
 mod review;
 mod rights;
+mod status;
 mod support;
 mod tidy;

@@ -97,7 +97,9 @@ fn said(context: &Context, task: &Task) -> String {
     }
     if needs_person(task) {
         line.push('\n');
-        line.push_str(&context.out.paint(Paint::Dim, &format!("  {}", show::next_step(task))));
+        line.push_str(
+            &context.out.paint(Paint::Dim, &format!("  {}", show::next_step(task, task.task_id.as_str()))),
+        );
     }
     line
 }
