@@ -29,6 +29,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("duplicate_id", 409, "The id is taken"),
     ("dependency_cycle", 409, "Tasks would wait for each other"),
     ("session_active", 409, "The session lives"),
+    ("project_not_empty", 409, "The project has tasks"),
     ("project_archived", 409, "The project is archived"),
     ("idempotency_conflict", 409, "The key was used with another body"),
     ("events_expired", 410, "Events that old are gone"),
@@ -139,6 +140,7 @@ impl From<&core::Refusal> for Problem {
             | R::DuplicateId { .. }
             | R::SessionActive { .. }
             | R::ProjectArchived { .. }
+            | R::ProjectNotEmpty { .. }
             | R::IdempotencyConflict => problem,
         }
     }

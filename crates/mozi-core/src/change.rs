@@ -57,6 +57,9 @@ pub enum Change {
     PutToken(Box<Token>),
     /// A new event, with its id.
     InsertEvent(Box<Event>),
+    /// The rows that lie ready under a name are a project's. The ids of their events are counted from the one after
+    /// `before`; here they follow the one called `here`.
+    Adopt { name: String, project: ProjectId, before: u64, here: u64 },
     /// The log of a session that has ended is not kept any more.
     ExpireLog { session_id: crate::id::SessionId, at: crate::time::Timestamp },
     /// The events of a project up to this one are gone.

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::Value;
 
 use crate::{
+    archive::Staged,
     attempt::{Resources, Role, Tail, Usage, VerdictMode},
     id::{AgentId, AttemptNumber, ProjectId, RunnerId, SessionId, TaskId, TaskKey},
     outcome::Reason,
@@ -90,6 +91,8 @@ pub enum Command {
     CreateTask(Box<NewTask>),
     /// Many new tasks, all or none.
     ImportTasks(Box<ImportTasks>),
+    /// A whole project from elsewhere, whose rows lie ready.
+    AdoptProject(Box<Staged>),
     /// Text, limits, agent of a task.
     EditTask { key: TaskKey, patch: Box<TaskPatch> },
     /// One dependency more, or with another `until`.

@@ -10,6 +10,7 @@ use crate::{
 
 use desk::{About, Desk, Move};
 
+mod adopt;
 mod agents;
 pub mod anonymous;
 mod claim;
@@ -51,6 +52,7 @@ fn carry_out(d: &mut Desk<'_>, command: &Command) -> Result<Reply, Refusal> {
             projects::set(d, id, name.as_ref(), settings, *archived)
         }
         Command::CreateTask(new) => create::create(d, new),
+        Command::AdoptProject(staged) => adopt::adopt(d, staged),
         Command::ImportTasks(import) => import::tasks(d, import),
         Command::EditTask { key, patch } => edit::edit(d, key, patch),
         Command::SetDependency { key, on, until } => depend::set(d, key, on, *until),

@@ -7,6 +7,7 @@
 #![deny(clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects, clippy::float_arithmetic)]
 
 pub mod agent;
+pub mod archive;
 pub mod attempt;
 pub mod change;
 pub mod command;

@@ -68,7 +68,11 @@ pub(crate) fn count(field: &str, n: u32, max: u32) -> Result<(), Refusal> {
     }
 }
 
-pub(crate) fn spec(s: &TaskSpec) -> Result<(), Refusal> {
+/// What a task's author says, against all limits.
+///
+/// # Errors
+/// The first field that is beyond one.
+pub fn spec(s: &TaskSpec) -> Result<(), Refusal> {
     line("title", &s.title, TITLE_CHARS)?;
     opt_text("description", s.description.as_deref(), DESCRIPTION_BYTES)?;
     line("task_type", &s.task_type, WORD_CHARS)?;

@@ -61,6 +61,8 @@ pub struct MemoryBoard {
     pub stream_last: u64,
     /// Something has run, or could have, since the board last came to rest.
     pub at_work: bool,
+    /// Boards whose rows lie ready to be taken in, by name: each with one project, under the id that it gets.
+    pub staged: BTreeMap<String, MemoryBoard>,
     /// The newest event of each project that was forgotten.
     pub forgotten: BTreeMap<ProjectId, u64>,
 }
@@ -193,6 +195,7 @@ impl MemoryBoard {
                     })?;
                 Ok(())
             }
+            Change::Adopt { name, project, before, here } => self.adopt(name, project, *before, *here),
             Change::InsertAttempt(a) => self.insert_attempt(a),
             Change::UpdateAttempt(a) => {
                 *find(&mut self.attempts, &(a.key.clone(), a.number), "attempt")? = (**a).clone();
@@ -269,6 +272,30 @@ impl MemoryBoard {
             return Err(ApplyError::Exists(format!("an attempt of session {}", a.session_id)));
         }
         insert(&mut self.attempts, (a.key.clone(), a.number), a, "attempt")
+    }
+
+    fn adopt(&mut self, name: &str, project: &ProjectId, before: u64, here: u64) -> Result<(), ApplyError> {
+        find(&mut self.projects, project, "project")?;
+        let Some(from) = self.staged.get(name).cloned() else {
+            return Err(ApplyError::Missing(format!("what was staged as {name}")));
+        };
+        self.tasks.extend(from.tasks);
+        self.fingerprints.extend(from.fingerprints);
+        self.created.extend(from.created);
+        self.dependencies.extend(from.dependencies);
+        self.attempts.extend(from.attempts);
+        self.usage.extend(from.usage);
+        self.outputs.extend(from.outputs);
+        self.comments.extend(from.comments);
+        // What was pruned elsewhere is not here either.
+        if before == here && before > 0 {
+            self.forgotten.insert(project.clone(), before);
+        }
+        for e in from.events {
+            let id = e.id.saturating_sub(before).saturating_add(here);
+            self.events.push(Event { id, ..e });
+        }
+        Ok(())
     }
 
     /// The attempts of a task, in order.

@@ -38,6 +38,8 @@ pub enum Refusal {
     DependencyCycle { task: TaskId, on: TaskId },
     /// Not while an attempt is open or the session lives.
     SessionActive { why: String },
+    /// Something is there already.
+    ProjectNotEmpty { project: String },
     /// The project is archived.
     ProjectArchived { project: String },
     /// The same key with another body.
@@ -62,6 +64,7 @@ impl Refusal {
             Self::DuplicateId { .. } => "duplicate_id",
             Self::DependencyCycle { .. } => "dependency_cycle",
             Self::SessionActive { .. } => "session_active",
+            Self::ProjectNotEmpty { .. } => "project_not_empty",
             Self::ProjectArchived { .. } => "project_archived",
             Self::IdempotencyConflict => "idempotency_conflict",
             Self::VersionMismatch { .. } => "version_mismatch",
@@ -127,6 +130,12 @@ impl std::fmt::Display for Refusal {
             Self::DuplicateId { what } => write!(f, "{what} exists already, with another content"),
             Self::DependencyCycle { task, on } => {
                 write!(f, "task {task} cannot wait for {on}: {on} waits for {task} already")
+            }
+            Self::ProjectNotEmpty { project } => {
+                write!(
+                    f,
+                    "project {project} has tasks: a whole project is taken in where nothing is yet, under another id"
+                )
             }
             Self::ProjectArchived { project } => write!(f, "project {project} is archived"),
             Self::IdempotencyConflict => {

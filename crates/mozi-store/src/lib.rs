@@ -5,6 +5,7 @@
 //! each on one snapshot. Rules are not here: the store loads the slice of the board that a command needs and
 //! writes the changes that were decided on it.
 
+pub mod archive;
 mod backend;
 mod checkpoint;
 mod error;
@@ -24,6 +25,7 @@ use std::{
 use mozi_core::{Reply, Request};
 use tokio::sync::{oneshot, watch};
 
+pub use archive::{BadArchive, Staging};
 pub use backend::Recalled;
 pub use error::{CopyError, OpenError, ReadError, SubmitError};
 pub use overview::{
@@ -108,6 +110,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     board_id: String,
+    path: PathBuf,
     // Readers end first: only the last connection that may write folds the log into the file when it is closed.
     readers: Readers,
     /// None where the database was opened for reading only.
@@ -120,13 +123,14 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be opened or written, or was written by a newer version.
-    #[expect(clippy::needless_pass_by_value, reason = "options are made to be given away")]
     pub fn open(options: Options) -> Result<Self, OpenError> {
         let (connection, board_id) = sqlite::open(&options.path, &options.new_board_id)?;
         let readers = Readers::start(&options.path, options.readers, options.queue)?;
         let backend = sqlite::Sqlite::new(connection, &options.path)?;
         let (writer, news) = Writer::start(backend, &options)?;
-        Ok(Self { inner: Arc::new(Inner { board_id, readers, writer: Some(writer), news }) })
+        Ok(Self {
+            inner: Arc::new(Inner { board_id, path: options.path, readers, writer: Some(writer), news }),
+        })
     }
 
     /// Opens the database of a board that does not run, to look at it.
@@ -137,7 +141,7 @@ impl Store {
         let (board_id, seq) = sqlite::look(path)?;
         let readers = Readers::start(path, 1, 64)?;
         let news = News::none(Committed { seq, ..Committed::default() });
-        Ok(Self { inner: Arc::new(Inner { board_id, readers, writer: None, news }) })
+        Ok(Self { inner: Arc::new(Inner { board_id, path: path.to_owned(), readers, writer: None, news }) })
     }
 
     /// The id of the board, made with its database.

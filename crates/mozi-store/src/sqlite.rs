@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod apply;
+pub(crate) mod archive;
 pub(crate) mod copy;
 mod kept;
 mod load;
@@ -86,6 +87,8 @@ pub(crate) struct Sqlite {
     /// So many pages are too many.
     restart_at: u32,
     kept: kept::Kept,
+    /// Another database is attached.
+    adopted: bool,
     /// Changes when another connection has written.
     version: i64,
 }
@@ -104,6 +107,7 @@ impl Sqlite {
             woken_at: 0,
             restart_at,
             kept: kept::Kept::default(),
+            adopted: false,
             version: 0,
         };
         this.watch_log().map_err(sql)?;
@@ -203,6 +207,7 @@ impl Backend for Sqlite {
         Ok(load::load(&self.connection, &mut self.kept, needs)?)
     }
     fn apply(&mut self, change: &Change) -> Result<(), Fault> {
+        self.adopted |= matches!(change, Change::Adopt { .. });
         Ok(apply::apply(&self.connection, &mut self.kept, change)?)
     }
     fn recall(&mut self, key: &IdempotencyKey, now: Timestamp) -> Result<Recalled, Fault> {
@@ -215,6 +220,9 @@ impl Backend for Sqlite {
         Ok(query::last_seq(&self.connection)?)
     }
     fn pause(&mut self) {
+        if std::mem::take(&mut self.adopted) {
+            archive::let_go(&self.connection);
+        }
         let pages = self.pages.load(Ordering::Relaxed);
         if pages < self.woken_at {
             self.woken_at = 0;
@@ -245,6 +253,15 @@ impl ReadConnection {
             "PRAGMA query_only = ON; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;",
         )?;
         Ok(Self { connection })
+    }
+
+    /// The database, as it is at one moment, for as long as `read` takes.
+    pub(crate) fn whole<T>(
+        &mut self,
+        limit: Duration,
+        read: impl FnOnce(&Connection) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        self.on_snapshot(limit, |s| read(s.db()))
     }
 
     /// Answers a question on one snapshot, which lives for `limit` at most.

@@ -36,6 +36,7 @@ impl Request {
                 needs.default_agent = true;
                 needs.identity_task = true;
             }
+            Command::AdoptProject(staged) => needs.projects.push(staged.project.id.clone()),
             Command::ImportTasks(import) => import_needs(import, &mut needs),
             Command::SetDependency { key, on, .. } => {
                 needs.tasks.push(key.clone());

@@ -12,8 +12,8 @@ use super::{
     rows::{Sql, int, millis},
 };
 
-mod attempt;
-mod task;
+pub(super) mod attempt;
+pub(super) mod task;
 
 /// Writes a change. Where it fails, whoever undoes the rest of its command also forgets what is kept.
 pub(super) fn apply(db: &Connection, kept: &mut Kept, change: &Change) -> Sql<()> {
@@ -61,6 +61,9 @@ fn write(db: &Connection, kept: &Kept, change: &Change) -> Sql<()> {
         ),
         Change::ForgetEvents { project, up_to } => forget_events(db, project, int(*up_to)),
         Change::ShiftUnmet { key, by } => task::shift_unmet(db, key, *by),
+        Change::Adopt { name, project, before, here } => {
+            super::archive::adopt(db, name, project, *before, *here)
+        }
         Change::InsertAttempt(a) => attempt::insert_attempt(db, a),
         Change::UpdateAttempt(a) => attempt::update_attempt(db, a),
         Change::InsertUsage { key, number, rows } => (1i64..).zip(rows).try_for_each(|(line, u)| {

@@ -95,6 +95,7 @@ impl Kept {
             Change::InsertAttempt(a) | Change::UpdateAttempt(a) => {
                 self.attempts.remove(&(a.key.clone(), a.number));
             }
+            Change::Adopt { .. } => self.forget_all(),
             Change::PutDependency { .. }
             | Change::DeleteDependency { .. }
             | Change::InsertUsage { .. }

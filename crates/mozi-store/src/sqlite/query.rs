@@ -51,6 +51,10 @@ impl<'a> Snapshot<'a> {
         Self { db }
     }
 
+    pub(super) const fn db(&self) -> &'a Connection {
+        self.db
+    }
+
     #[cfg(test)]
     pub(super) fn count(&self, sql: &str) -> Sql<i64> {
         self.db.query_row(sql, [], |row| row.get(0))

@@ -22,6 +22,7 @@ impl Signals {
         match change {
             Change::InsertProject(_)
             | Change::UpdateProject(_)
+            | Change::Adopt { .. }
             | Change::PutAgent(_)
             | Change::PutRunner(_)
             | Change::ShiftUnmet { .. } => self.ready = true,

@@ -9,7 +9,7 @@ use rusqlite::{Connection, ToSql, params, params_from_iter};
 use super::{change_one, run, time};
 use crate::sqlite::rows::{Sql, int};
 
-pub(super) fn insert_attempt(db: &Connection, a: &Attempt) -> Sql<()> {
+pub(in crate::sqlite) fn insert_attempt(db: &Connection, a: &Attempt) -> Sql<()> {
     run(
         db,
         "INSERT INTO task_attempts (project_id, task_id, attempt_number, role, agent, session_id, runner_id, boot_id,
@@ -33,7 +33,7 @@ pub(super) fn insert_attempt(db: &Connection, a: &Attempt) -> Sql<()> {
     update_attempt(db, a)
 }
 
-pub(super) fn update_attempt(db: &Connection, a: &Attempt) -> Sql<()> {
+pub(in crate::sqlite) fn update_attempt(db: &Connection, a: &Attempt) -> Sql<()> {
     let hash = a.token_hash.as_ref().map(|h| h.0.as_slice());
     let (resources, tail) = (a.resources, a.tail.as_ref());
     let values: [&dyn ToSql; 27] = [
@@ -77,7 +77,7 @@ pub(super) fn update_attempt(db: &Connection, a: &Attempt) -> Sql<()> {
     )
 }
 
-pub(super) fn put_session(db: &Connection, s: &Session) -> Sql<()> {
+pub(in crate::sqlite) fn put_session(db: &Connection, s: &Session) -> Sql<()> {
     let (key, number) = s.attempt.as_ref().map(|(k, n)| (k, *n)).unzip();
     let order = s.order.as_ref();
     run(
@@ -117,7 +117,7 @@ pub(super) fn put_session(db: &Connection, s: &Session) -> Sql<()> {
     )
 }
 
-pub(super) fn insert_output(db: &Connection, o: &Output) -> Sql<()> {
+pub(in crate::sqlite) fn insert_output(db: &Connection, o: &Output) -> Sql<()> {
     let (inline, content) = match &o.content {
         Content::Inline(bytes) => (true, Some(bytes.as_slice())),
         Content::Blob => (false, None),
@@ -151,7 +151,7 @@ pub(super) fn insert_output(db: &Connection, o: &Output) -> Sql<()> {
     )
 }
 
-pub(super) fn insert_comment(db: &Connection, c: &Comment) -> Sql<()> {
+pub(in crate::sqlite) fn insert_comment(db: &Connection, c: &Comment) -> Sql<()> {
     let Actor { kind, id, name, via } = &c.actor;
     let (project, task) = (c.key.project.as_str(), c.key.task.as_str());
     run(
@@ -180,7 +180,7 @@ pub(super) fn insert_comment(db: &Connection, c: &Comment) -> Sql<()> {
     )
 }
 
-pub(super) fn insert_event(db: &Connection, e: &Event) -> Sql<()> {
+pub(in crate::sqlite) fn insert_event(db: &Connection, e: &Event) -> Sql<()> {
     let Actor { kind, id, name, via } = &e.actor;
     run(
         db,

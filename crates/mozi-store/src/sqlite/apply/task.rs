@@ -21,7 +21,7 @@ fn place(task: &Task) -> (Option<&'static str>, String, Option<i64>) {
     }
 }
 
-pub(super) fn insert_task(db: &Connection, t: &Task, fingerprint: &str) -> Sql<()> {
+pub(in crate::sqlite) fn insert_task(db: &Connection, t: &Task, fingerprint: &str) -> Sql<()> {
     let Task { key, spec, state: s, created_by: actor, .. } = t;
     let (role, agent, from) = place(t);
     let values: [&dyn ToSql; 41] = [
@@ -99,7 +99,7 @@ fn labels(t: &Task) -> String {
     Value::Object(labels).to_string()
 }
 
-pub(super) fn update_task_spec(db: &Connection, t: &Task) -> Sql<()> {
+pub(in crate::sqlite) fn update_task_spec(db: &Connection, t: &Task) -> Sql<()> {
     change_one(
         db,
         "UPDATE task_texts SET must_haves = ?3, metadata = ?4, description = ?5
@@ -142,7 +142,7 @@ fn write_spec(db: &Connection, t: &Task) -> Sql<()> {
     )
 }
 
-pub(super) fn update_task_state(db: &Connection, t: &Task) -> Sql<()> {
+pub(in crate::sqlite) fn update_task_state(db: &Connection, t: &Task) -> Sql<()> {
     let s = &t.state;
     let (role, agent, from) = place(t);
     change_one(
@@ -183,7 +183,17 @@ pub(super) fn update_task_state(db: &Connection, t: &Task) -> Sql<()> {
     )
 }
 
-pub(super) fn shift_unmet(db: &Connection, key: &TaskKey, by: i32) -> Sql<()> {
+/// Its place in the queue alone.
+pub(in crate::sqlite) fn requeue(db: &Connection, t: &Task) -> Sql<()> {
+    let (role, agent, from) = place(t);
+    change_one(
+        db,
+        "UPDATE tasks SET queue_role = ?3, queue_agent = ?4, queue_from = ?5 WHERE project_id = ?1 AND task_id = ?2",
+        params![t.key.project.as_str(), t.key.task.as_str(), role, agent, from],
+    )
+}
+
+pub(in crate::sqlite) fn shift_unmet(db: &Connection, key: &TaskKey, by: i32) -> Sql<()> {
     let Some(mut task) = load::task(db, key)? else { return Err(bad(key.task.as_str())) };
     task.state.unmet = task.state.unmet.saturating_add_signed(by);
     let (role, agent, from) = place(&task);
