@@ -7,11 +7,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use agent::{OutputAdd, ReportArgs, ReportStatus};
 pub(crate) use config::ConfigCommand;
+pub(crate) use service::{DownArgs, ReloadArgs, StopArgs, UpArgs};
 pub(crate) use status::StatusArgs;
 pub(crate) use task::{Role, TaskAdd, TaskCommand, TaskEdit, Wait};
 
 mod agent;
 mod config;
+mod service;
 mod status;
 mod task;
 
@@ -76,6 +78,26 @@ pub(crate) enum Command {
         after_help = "Stopping it leaves the agents at work; the next start takes them up again.\n\nExamples:\n  mozi serve\n  mozi serve --listen 127.0.0.1:9000 --data ./mozi-data --config ./mozi.toml"
     )]
     Serve(ServeArgs),
+    /// Run the board as a service of this user, and return when it is ready
+    #[command(
+        after_help = "Where there is a systemd for users, it writes ~/.config/systemd/user/mozi.service, which also starts the board at\nlogin (`loginctl enable-linger` once: also without one); else the board runs detached, with <data>/serve.log. Once\nmore it says that it is up; with other options it restarts the board. Agents at work stay at work.\n\nExamples:\n  mozi up\n  mozi up --listen 127.0.0.1:9000"
+    )]
+    Up(UpArgs),
+    /// Stop the board, and do not start it at login any more
+    #[command(
+        after_help = "Agents at work stay at work; the next start takes them up.\n\nExample:\n  mozi down"
+    )]
+    Down(DownArgs),
+    /// Stop the board; agents stay at work
+    #[command(
+        after_help = "With --drain nothing new is started, and the board stops when the last session has ended; broken off with Ctrl-C,\nit is not stopped and claims tasks again. A board that runs as a service comes back at the next login.\n\nExamples:\n  mozi stop\n  mozi stop --drain"
+    )]
+    Stop(StopArgs),
+    /// Let the running board read mozi.toml again
+    #[command(
+        after_help = "All of it is taken up, or nothing: then every mistake is told. What runs keeps what it was started with; what only a\nrestart can change is named. SIGHUP does the same.\n\nExample:\n  mozi reload"
+    )]
+    Reload(ReloadArgs),
     /// Check mozi.toml, or show every value with its origin
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -177,6 +199,9 @@ pub(crate) struct ServeArgs {
     /// Start nothing: sessions are made with their prompts, and end at once
     #[arg(long)]
     pub dry_run: bool,
+    /// Leave the terminal
+    #[arg(long, hide = true)]
+    pub detached: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -20,6 +20,7 @@ mod meta;
 mod outputs;
 mod projects;
 mod report;
+mod service;
 mod sessions;
 mod status;
 mod tasks;
@@ -37,6 +38,10 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Serve(args) => several()?.block_on(crate::serve::run(args)),
         Command::Doctor { data, config } => several()?.block_on(doctor::run(out, data, config.as_deref())),
         Command::Config(c) => several()?.block_on(config::run(out, c)),
+        Command::Up(args) => service::up(&global, &args),
+        Command::Down(args) => one()?.block_on(service::down(&global, args)),
+        Command::Stop(args) => one()?.block_on(service::stop(&global, args)),
+        Command::Reload(args) => one()?.block_on(service::reload(&global, args)),
         Command::Openapi => meta::openapi(out),
         Command::Completions { shell } => meta::completions(out, shell),
         Command::Man => meta::man(out),

@@ -99,17 +99,26 @@ impl Config {
 
     /// Reads the file that the command line or the environment names; without a name, a missing file is an empty one.
     pub(crate) fn load(named: Option<&Path>) -> Result<Self, Failure> {
+        Self::read(named).map_err(|why| match why {
+            Unread::Mistakes(all) => refused(&all),
+            Unread::Failed(failure) => *failure,
+        })
+    }
+
+    /// The same, with every mistake by itself.
+    pub(crate) fn read(named: Option<&Path>) -> Result<Self, Unread> {
         let file = named.map(Path::to_path_buf).or_else(env::config_file);
         let Some(file) = file else { return Ok(Self::empty(PathBuf::from("/"))) };
         let file = std::path::absolute(&file).unwrap_or(file);
         let dir = file.parent().unwrap_or_else(|| Path::new("/")).to_path_buf();
         match std::fs::read_to_string(&file) {
-            Ok(text) => Self::parse(&file, &text).map_err(|all| refused(&all)),
+            Ok(text) => Self::parse(&file, &text).map_err(Unread::Mistakes),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok(Self::empty(dir)),
             Err(e) => {
                 let hint =
                     "`mozi init` writes a configuration file; --config or MOZI_CONFIG names another one";
-                Err(Failure::io("read the configuration", &file, &e).hint(hint))
+                let failure = Failure::io("read the configuration", &file, &e).hint(hint);
+                Err(Unread::Failed(Box::new(failure)))
             }
         }
     }
@@ -143,7 +152,17 @@ impl Config {
     }
 }
 
-fn refused(mistakes: &[Mistake]) -> Failure {
+/// Why there is no configuration.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// The file is wrong.
+    Mistakes(Vec<Mistake>),
+    /// The file could not be read.
+    Failed(Box<Failure>),
+}
+
+/// All mistakes as one failure.
+pub(crate) fn refused(mistakes: &[Mistake]) -> Failure {
     let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
     let what = match lines.as_slice() {
         [one] => one.clone(),

@@ -5,6 +5,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,12 +14,7 @@ use mozi_board::{Board, BoardConfig, Clock, Limits};
 use mozi_core::{AgentId, RunnerId};
 use mozi_runner::RunnerConfig;
 use mozi_store::{OpenError, Store};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
-    task::JoinSet,
-};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     cli::ServeArgs,
@@ -31,6 +27,14 @@ use crate::{
 mod first;
 pub(crate) mod lock;
 mod log;
+pub(crate) mod manager;
+mod notify;
+mod signals;
+mod steering;
+use notify::Notify;
+pub(crate) use signals::{Heard, Signals};
+use steering::Steering;
+pub(crate) use steering::lines as reloaded_lines;
 
 /// Logs warnings only.
 pub(crate) fn quiet_log() {
@@ -54,6 +58,8 @@ const RUNNER_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) struct Start {
     pub data: PathBuf,
     pub config: Config,
+    /// The file that the command line named.
+    pub named: Option<PathBuf>,
     pub listen: SocketAddr,
     pub dry_run: bool,
 }
@@ -69,12 +75,18 @@ pub(crate) struct Server {
     stop: watch::Sender<bool>,
     parts: JoinSet<Result<()>>,
     word: PathBuf,
+    steering: Arc<Steering>,
     _lock: lock::DataLock,
 }
 
 /// `mozi serve`
 pub(crate) async fn run(args: ServeArgs) -> Result<()> {
+    if args.detached {
+        // A group and a session of its own: no terminal can end it.
+        rustix::process::setsid().map_err(|e| Failure::new(format!("could not leave the terminal: {e}")))?;
+    }
     log::start();
+    let notify = Notify::from_env();
     // Before anything is there that a signal could interrupt.
     let mut signals = Signals::new()?;
     let config = Config::load(args.config.as_deref())?;
@@ -82,7 +94,9 @@ pub(crate) async fn run(args: ServeArgs) -> Result<()> {
     let listen = args.listen.unwrap_or(config.server.listen);
     let agents = config.agents.len();
     let has_file = config.file.clone();
-    let mut server = start(Start { data: data.clone(), config, listen, dry_run: args.dry_run }).await?;
+    let mut server =
+        start(Start { data: data.clone(), config, named: args.config, listen, dry_run: args.dry_run })
+            .await?;
     tokio::select! {
         () = runner_is_there(server.store.clone()) => {}
         ended = server.ended() => return server.stop().await.and(ended),
@@ -93,6 +107,12 @@ pub(crate) async fn run(args: ServeArgs) -> Result<()> {
     let names: Vec<&str> = server.runner.agents.keys().map(AgentId::as_str).collect();
     let names = if agents == 0 { "none".to_owned() } else { names.join(", ") };
     out.line(format!("mozi is ready at {}  data: {}  agents: {names}{dry}", server.url, data.display()))?;
+    notify.ready(&format!("ready at {}, agents: {names}", server.url));
+    if signals.on_a_terminal() {
+        note(
+            "closing this terminal ends the board, not the agents: they go on, and the next start takes them up",
+        );
+    }
     if agents == 0 {
         let file = has_file.or_else(env::config_file);
         let file = file.map_or_else(|| "mozi.toml".to_owned(), |f| f.display().to_string());
@@ -103,10 +123,14 @@ pub(crate) async fn run(args: ServeArgs) -> Result<()> {
             "{mark} is set: this runs inside another agent's shell; its marks are kept from Mozi's agents"
         ));
     }
-    let runner = server.runner.clone();
+    let (runner, steering) = (server.runner.clone(), Arc::clone(&server.steering));
     let obstacles = mozi_runner::probe::obstacles(&runner);
     let mut ended = tokio::select! {
         () = async {
+            let danger = tokio::task::spawn_blocking(|| manager::danger(std::process::id())).await;
+            if let Ok(Some(danger)) = danger {
+                note(format!("WARNING: {}\n         {}", danger.what, danger.way_out));
+            }
             for (agent, why) in obstacles.await {
                 if let Some(why) = why {
                     note(format!("agent {agent} is held back: {why}"));
@@ -115,17 +139,32 @@ pub(crate) async fn run(args: ServeArgs) -> Result<()> {
             std::future::pending::<()>().await;
         } => Ok(()),
         ended = server.ended() => ended,
-        () = signals.next() => {
+        () = steered(&mut signals, &steering, &notify) => {
             note("stopping: agents at work go on, and the next start takes them up");
             Ok(())
         }
     };
+    notify.stopping();
     tokio::select! {
         stopped = server.stop() => ended = ended.and(stopped),
         // Whoever says it twice does not want to wait.
         () = signals.next() => {}
     }
     ended
+}
+
+/// Obeys signals until one asks for an end.
+async fn steered(signals: &mut Signals, steering: &Steering, notify: &Notify) {
+    while signals.heard().await == Heard::Reload {
+        notify.reloading();
+        let read = steering.reload_by_signal().await;
+        note(steering::told(&read));
+        notify.ready(if read.is_ok() {
+            "ready, by the configuration as it is now"
+        } else {
+            "ready, by the configuration of before: it is wrong now"
+        });
+    }
 }
 
 /// The data folder that is meant.
@@ -137,42 +176,9 @@ pub(crate) fn data_dir(named: Option<PathBuf>) -> Result<PathBuf> {
     std::path::absolute(&data).map_err(|e| Failure::io("find", &data, &e))
 }
 
-/// The signals that ask for an end.
-pub(crate) struct Signals {
-    term: Signal,
-    int: Signal,
-    hup: Signal,
-}
-
-impl Signals {
-    /// From here on they are heard.
-    pub(crate) fn new() -> Result<Self> {
-        let hear = |kind| {
-            signal(kind).map_err(|e| Failure::new(format!("could not wait for signals: {}", plain(&e))))
-        };
-        Ok(Self {
-            term: hear(SignalKind::terminate())?,
-            int: hear(SignalKind::interrupt())?,
-            hup: hear(SignalKind::hangup())?,
-        })
-    }
-
-    /// Returns at the next of them.
-    pub(crate) async fn next(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.term.recv() => return,
-                _ = self.int.recv() => return,
-                // A closed terminal is no wish to stop.
-                _ = self.hup.recv() => {}
-            }
-        }
-    }
-}
-
 /// Starts a board with its runner.
 pub(crate) async fn start(start: Start) -> Result<Server> {
-    let Start { data, config, listen, dry_run } = start;
+    let Start { data, config, named, listen, dry_run } = start;
     config.check_listen(listen)?;
     let tls = config.server.tls.as_ref().map(tls::load).transpose()?;
     let lock = lock::take(&data)?;
@@ -203,7 +209,7 @@ pub(crate) async fn start(start: Start) -> Result<Server> {
     let board = board.map_err(|e| Failure::new(format!("could not {e}")))?;
     let first = first::Start { store: &store, clock: &clock, data: &data, config: &config };
     let secrets = first.run().await?;
-    let router = mozi_board::router(board);
+    let router = mozi_board::router(Arc::clone(&board));
     let client = Client::over(Transport::in_process(router.clone()), Some(&secrets.runner));
     let client = client.map_err(|e| crate::context::from_client(&e))?;
     // Whoever sees that it answers finds it by this file.
@@ -221,13 +227,34 @@ pub(crate) async fn start(start: Start) -> Result<Server> {
     });
     let shutdown = until(stopping);
     let config_of_runner = runner.clone();
-    let (_controller, control) = mozi_runner::control();
+    let (controller, control) = mozi_runner::control();
     parts.spawn(async move {
         let ran = mozi_runner::run(config_of_runner, client, control, shutdown).await;
         ran.map_err(|e| Failure::new(format!("the runner could not go on: {e}")))
     });
     let url = if config.server.public_url.is_some() { public_url } else { own_url };
-    Ok(Server { url, token: secrets.admin, runner, store, stop, parts, word, _lock: lock })
+    let steering = Arc::new(Steering {
+        named,
+        data,
+        agent_url,
+        dry_run,
+        controller,
+        store: store.clone(),
+        clock,
+        current: watch::Sender::new(Arc::new(config)),
+        drained_until: watch::Sender::new(None),
+        changing: tokio::sync::Mutex::default(),
+    });
+    board.set_host(Arc::<Steering>::clone(&steering));
+    let (ends, until_stop) = (Arc::clone(&steering).end_draining(), until(stop.subscribe()));
+    parts.spawn(async move {
+        tokio::select! {
+            () = ends => {}
+            () = until_stop => {}
+        }
+        Ok(())
+    });
+    Ok(Server { url, token: secrets.admin, runner, store, stop, parts, word, steering, _lock: lock })
 }
 
 impl Server {

@@ -70,7 +70,7 @@ async fn set_up(folder: &Path) -> Result<Server> {
     }
     let config = Config::load(Some(&file))?;
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    serve::start(Start { data: folder.join("data"), config, listen, dry_run: false }).await
+    serve::start(Start { data: folder.join("data"), config, named: Some(file), listen, dry_run: false }).await
 }
 
 struct Demo {

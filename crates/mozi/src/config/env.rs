@@ -21,23 +21,46 @@ pub(crate) fn home() -> Option<PathBuf> {
 
 /// The configuration file: `$MOZI_CONFIG`, else `$XDG_CONFIG_HOME/mozi/mozi.toml`, else below `~/.config`.
 pub(crate) fn config_file() -> Option<PathBuf> {
-    path("MOZI_CONFIG").or_else(|| {
-        let base = path("XDG_CONFIG_HOME").filter(|p| p.is_absolute());
-        base.or_else(|| home().map(|h| h.join(".config"))).map(|b| b.join("mozi").join("mozi.toml"))
-    })
+    path("MOZI_CONFIG").or_else(|| user_config_dir().map(|b| b.join("mozi").join("mozi.toml")))
+}
+
+/// The folder of this user's configurations: `$XDG_CONFIG_HOME`, else `~/.config`.
+pub(crate) fn user_config_dir() -> Option<PathBuf> {
+    let base = path("XDG_CONFIG_HOME").filter(|p| p.is_absolute());
+    base.or_else(|| home().map(|h| h.join(".config")))
 }
 
 /// The data folder: `$MOZI_DATA`, else `$XDG_DATA_HOME/mozi`, else below `~/.local/share`.
 pub(crate) fn data_dir() -> Option<PathBuf> {
-    path("MOZI_DATA").or_else(|| {
-        let base = path("XDG_DATA_HOME").filter(|p| p.is_absolute());
-        base.or_else(|| home().map(|h| h.join(".local").join("share"))).map(|b| b.join("mozi"))
-    })
+    path("MOZI_DATA").or_else(default_data_dir)
 }
+
+/// The data folder of whoever says nothing.
+pub(crate) fn default_data_dir() -> Option<PathBuf> {
+    let base = path("XDG_DATA_HOME").filter(|p| p.is_absolute());
+    base.or_else(|| home().map(|h| h.join(".local").join("share"))).map(|b| b.join("mozi"))
+}
+
+/// What a service manager tells the server alone: whoever else had it could speak for the server.
+const OF_THE_MANAGER: &[&str] = &[
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "MAINPID",
+    "INVOCATION_ID",
+    "SYSTEMD_EXEC_PID",
+    "JOURNAL_STREAM",
+];
 
 /// The environment that agents are started from: everything but Mozi's own variables and an outer agent's marks.
 pub(crate) fn for_agents() -> Vec<(OsString, OsString)> {
-    std::env::vars_os().filter(|(name, _)| !mozi_runner::is_outer_mark(name)).collect()
+    let of_the_manager = |name: &OsString| OF_THE_MANAGER.iter().any(|n| name == n);
+    std::env::vars_os()
+        .filter(|(name, _)| !mozi_runner::is_outer_mark(name) && !of_the_manager(name))
+        .collect()
 }
 
 /// The variable by which an agent has marked the shell that this runs in.

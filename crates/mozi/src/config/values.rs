@@ -42,7 +42,7 @@ pub(crate) struct Difference {
 
 impl Difference {
     /// Whether there is none.
-    #[cfg_attr(not(test), expect(dead_code, reason = "asked for by the reload of a running server"))]
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         let Self { added, removed, changed, needs_restart } = self;
         [added, removed, changed, needs_restart].iter().all(|l| l.is_empty())
@@ -84,7 +84,6 @@ impl Config {
     }
 
     /// What is different in `new`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "asked for by the reload of a running server"))]
     pub(crate) fn difference(&self, new: &Self) -> Difference {
         let (old, new) = (self.values(), new.values());
         let tables = |all: &[Entry]| all.iter().filter_map(|v| v.table.clone()).collect::<BTreeSet<String>>();

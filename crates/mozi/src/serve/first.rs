@@ -37,9 +37,7 @@ impl Start<'_> {
     pub(super) async fn run(&self) -> Result<Secrets> {
         let default = "default".parse::<ProjectId>().map_err(|e| Failure::new(e.to_string()))?;
         self.project(&default).await?;
-        for id in self.config.projects.keys() {
-            self.project(id).await?;
-        }
+        self.projects().await?;
         let user = env::var("USER").or_else(|| env::var("LOGNAME")).unwrap_or_else(|| "owner".to_owned());
         let admin = Holder::User { user, role: UserRole::Admin };
         let local = "local".parse::<RunnerId>().map_err(|e| Failure::new(e.to_string()))?;
@@ -49,6 +47,14 @@ impl Start<'_> {
                 .secret(&self.data.join("runner.token"), "mozi_r_", "runner-local", &Holder::Runner(local))
                 .await?,
         })
+    }
+
+    /// The projects of the configuration, as far as they are not there yet.
+    pub(super) async fn projects(&self) -> Result<()> {
+        for id in self.config.projects.keys() {
+            self.project(id).await?;
+        }
+        Ok(())
     }
 
     async fn submit(&self, command: Command) -> std::result::Result<(), SubmitError> {

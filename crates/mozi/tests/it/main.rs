@@ -18,6 +18,7 @@ mod faults;
 mod first_run;
 mod house;
 mod life;
+mod reload;
 mod restart;
 mod review;
 mod rights;
