@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Speed, as ratios: Mozi and what it is held against, side by side in the same rounds.
 
-usage: scripts/bench [GROUP …]      groups: callbacks start tasks memory history paused sse (default: all)
+usage: scripts/bench [GROUP …]      groups: callbacks start tasks memory history paused sse cli (default: all)
 Prints one line per figure, then a table for docs/performance.md. Everything runs on 127.0.0.1 and ends by itself.
 """
 import json, os, re, shutil, signal, socket, sqlite3, statistics, subprocess, sys, tempfile, threading, time
@@ -551,7 +551,46 @@ def sse():
     y.stop()
 
 
-GROUPS = {"callbacks": callbacks, "start": start, "tasks": tasks, "memory": memory, "history": history, "paused": paused, "sse": sse}
+def process_ms(env, *args):
+    """One command from its start to its exit."""
+    quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
+    began = time.perf_counter()
+    pid = os.posix_spawn(args[0], args, env, file_actions=quiet)
+    status = os.waitpid(pid, 0)[1]
+    took = (time.perf_counter() - began) * 1000
+    if status != 0:
+        sys.exit(f"{args}: status {status}")
+    return took
+
+
+def cli():
+    """What a person or an agent waits for who types a command, behind a million tasks."""
+    m = aged("cli", int(os.environ.get("HISTORY", "1000000")))
+    for _ in range(1000):
+        m.add("nobody")
+    task, token = m.hold()
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("MOZI_")}
+    person = {**clean, "MOZI_DATA": m.data, "MOZI_CONFIG": m.config}
+    agent = {**clean, "MOZI_URL": f"http://127.0.0.1:{m.port}", "MOZI_TOKEN": token, "MOZI_PROJECT": "default",
+             "MOZI_TASK": task, "MOZI_ATTEMPT": "1"}
+    commands = {
+        "mozi version: the start of the program": (person, 5, (MOZI, "version")),
+        "mozi task add, start to exit": (person, 20, (MOZI, "task", "add", "bench", "-a", "nobody", "-q")),
+        "mozi report, start to exit": (agent, 15, (MOZI, "report", "working")),
+        "mozi status behind a million tasks, start to exit": (person, 50, (MOZI, "status")),
+        "mozi task list behind a million tasks, start to exit": (person, 50, (MOZI, "task", "list")),
+    }
+    took = {what: [] for what in commands}
+    for _ in range(ROUNDS):
+        for what, (env, _, args) in commands.items():
+            took[what].append(statistics.median(process_ms(env, *args) for _ in range(20)))
+    for what, (_, wanted, _) in commands.items():
+        limit(what, round(statistics.median(took[what]), 1), wanted, "ms")
+    m.end_sessions()
+    m.stop()
+
+
+GROUPS = {"callbacks": callbacks, "start": start, "tasks": tasks, "memory": memory, "history": history, "paused": paused, "sse": sse, "cli": cli}
 
 for name in sys.argv[1:] or GROUPS:
     print(f"# {name}", flush=True)

@@ -13,6 +13,7 @@ pub(crate) use task::{Role, TaskAdd, TaskCommand, TaskEdit, Wait};
 
 mod agent;
 mod config;
+pub(crate) mod groups;
 mod service;
 mod status;
 mod task;
@@ -99,7 +100,7 @@ pub(crate) enum Command {
     )]
     Reload(ReloadArgs),
     /// Check mozi.toml, or show every value with its origin
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  mozi config check\n  mozi config show")]
     Config(ConfigCommand),
     /// What waits for you, what runs, what has ended, what is stuck and why
     #[command(
@@ -107,10 +108,16 @@ pub(crate) enum Command {
     )]
     Status(StatusArgs),
     /// Boards of tasks and their settings
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  mozi project list\n  mozi project set app default_agent=coder review=none"
+    )]
     Project(ProjectCommand),
     /// Tasks: add, list, decide, wait
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  mozi task add \"Fix the login page\" -a coder --must \"the tests pass\"\n  mozi task list --mine\n  mozi task approve 12"
+    )]
     Task(Box<TaskCommand>),
     /// Why a task is not running, or what it waits for
     #[command(after_help = "Example:\n  mozi why 12")]
@@ -120,34 +127,48 @@ pub(crate) enum Command {
         ids: Vec<String>,
     },
     /// What an agent printed
-    #[command(after_help = "Examples:\n  mozi logs 12 -f\n  mozi logs 12 --attempt 1 --stderr")]
+    #[command(
+        after_help = "With --json: one object for each line.\n\nExamples:\n  mozi logs 12 -f\n  mozi logs 12 --attempt 1 --stderr"
+    )]
     Logs(LogsArgs),
     /// Say something about a task
     #[command(
         after_help = "Inside a session the task is known: mozi comment \"half way\"\n\nExamples:\n  mozi comment 12 \"the staging key is in the vault\"\n  git diff | mozi comment 12 -"
     )]
     Comment {
-        /// The task and the text: TEXT, `-` for standard input or `@FILE`
-        #[arg(required = true, num_args = 1..=2, value_names = ["ID", "TEXT"], allow_hyphen_values = true)]
-        words: Vec<String>,
+        /// The task; inside a session it may be left out
+        #[arg(value_name = "ID")]
+        id: String,
+        /// TEXT, `-` for standard input or `@FILE`
+        #[arg(allow_hyphen_values = true)]
+        text: Option<String>,
     },
     /// Runs of agents at a task
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  mozi attempt list 12\n  mozi attempt show 12 2")]
     Attempt(AttemptCommand),
     /// What agents delivered
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  mozi output list 12\n  mozi output save 12 1 -o report.pdf"
+    )]
     Output(OutputCommand),
     /// Running agents, with or without a task
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  mozi session list\n  mozi session start coder -m \"tidy the workspace\""
+    )]
     Session(SessionCommand),
     /// The agents that can be started
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  mozi agent list\n  mozi agent resume coder")]
     Agent(AgentCommand),
     /// What happened, as it happens
     #[command(after_help = "Examples:\n  mozi events -f\n  mozi events --task 12 --json")]
     Events(EventsArgs),
     /// Credentials
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  mozi token create --name laptop\n  mozi token revoke laptop"
+    )]
     Token(TokenCommand),
     /// Check the database, the folders and the agents
     #[command(

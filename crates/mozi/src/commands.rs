@@ -50,7 +50,9 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Output(crate::cli::OutputCommand::Add(args)) => {
             one()?.block_on(report::output(&global, args))
         }
-        Command::Comment { words } => one()?.block_on(report::comment(&global, &words)),
+        Command::Comment { id, text } => {
+            one()?.block_on(report::comment(&global, &[id].into_iter().chain(text).collect::<Vec<_>>()))
+        }
         Command::Status(args) => one()?.block_on(status::show(&Context::open(&global)?, &global, args)),
         Command::Project(c) => one()?.block_on(projects::run(&Context::open(&global)?, c)),
         Command::Task(c) => one()?.block_on(tasks::run(&Context::open(&global)?, *c)),

@@ -34,7 +34,10 @@ fn run(words: &[OsString]) -> ExitCode {
         Err(e) => {
             // Help and version are no errors and go to standard output; the rest is usage.
             let exit = if e.use_stderr() { Exit::Usage } else { Exit::Done };
-            drop(e.print());
+            match cli::groups::of_program(&e, words) {
+                Some(help) => drop(std::io::Write::write_all(&mut std::io::stdout().lock(), help.as_bytes())),
+                None => drop(e.print()),
+            }
             return ExitCode::from(exit as u8);
         }
     };

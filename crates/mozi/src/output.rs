@@ -11,7 +11,7 @@ use crate::{
 
 pub(crate) use table::Table;
 pub(crate) use text::{bytes, clip, money, one_line, pad, text_lines, wrap};
-pub(crate) use time::{ago, local, parse_past, parse_point, seconds, span};
+pub(crate) use time::{ago, local, now, parse_past, parse_point, seconds, span};
 
 mod table;
 mod text;

@@ -9,6 +9,7 @@ use crate::{
     cli::LogsArgs,
     context::Context,
     error::{Failure, Result},
+    output::Out,
 };
 
 pub(crate) async fn run(context: &Context, args: LogsArgs) -> Result<()> {
@@ -25,10 +26,50 @@ pub(crate) async fn run(context: &Context, args: LogsArgs) -> Result<()> {
         }
         Err(e) => return Err(e),
     };
-    while let Some(piece) = context.ask(bytes.next()).await? {
-        context.out.bytes(&piece)?;
+    if !context.out.json() {
+        while let Some(piece) = context.ask(bytes.next()).await? {
+            context.out.bytes(&piece)?;
+        }
+        return Ok(());
     }
-    Ok(())
+    let mut lines = Lines { stream: if args.stderr { "stderr" } else { "stdout" }, rest: Vec::new() };
+    while let Some(piece) = context.ask(bytes.next()).await? {
+        lines.print(context.out, &piece)?;
+    }
+    lines.end(context.out)
+}
+
+/// A line that never ends is cut here, in bytes.
+const LONGEST: usize = 1024 * 1024;
+
+/// For machines: one JSON object for each line.
+struct Lines {
+    stream: &'static str,
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    fn print(&mut self, out: Out, piece: &[u8]) -> Result<()> {
+        self.rest.extend_from_slice(piece);
+        while let Some(end) = self.rest.iter().position(|b| *b == b'\n') {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            self.one(out, line.strip_suffix(b"\n").unwrap_or(&line))?;
+        }
+        if self.rest.len() > LONGEST {
+            let line = std::mem::take(&mut self.rest);
+            self.one(out, &line)?;
+        }
+        Ok(())
+    }
+
+    fn one(&self, out: Out, line: &[u8]) -> Result<()> {
+        let text = String::from_utf8_lossy(line);
+        out.value_line(&serde_json::json!({ "stream": self.stream, "line": text }))
+    }
+
+    fn end(self, out: Out) -> Result<()> {
+        if self.rest.is_empty() { Ok(()) } else { self.one(out, &self.rest) }
+    }
 }
 
 async fn newest_attempt(context: &Context, args: &LogsArgs) -> Result<(mozi_core::TaskKey, u32)> {

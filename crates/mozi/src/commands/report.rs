@@ -201,8 +201,14 @@ fn name_of(file: &Path) -> String {
 
 /// `mozi comment [ID] TEXT`
 pub(crate) async fn comment(global: &Global, args: &[String]) -> Result<()> {
+    let mut global = global.clone();
     let (id, text) = match args {
         [text] => (None, text),
+        // A text may begin with a dash; this one is the flag behind a text that stands alone.
+        [text, flag] if flag == "--json" => {
+            global.json = true;
+            (None, text)
+        }
         [id, text, ..] => (Some(id), text),
         [] => return Err(Failure::usage("a text is needed")),
     };
@@ -210,15 +216,15 @@ pub(crate) async fn comment(global: &Global, args: &[String]) -> Result<()> {
     let body = NewComment { author: None, body: words::text(text)? };
     let inside = own.is_some() && env::var("MOZI_TOKEN").is_some_and(|t| t.starts_with("mozi_a_"));
     if inside && (id.is_none() || id == own.as_ref()) {
-        let session = Session::read(global)?;
+        let session = Session::read(&global)?;
         let reply: Option<CommentReply> =
             session.submit(session.path("comments"), "application/json".to_owned(), json(&body)?).await?;
-        return said(global, reply, |r| (format!("comment {} added", r.comment_id), r.warnings.clone()));
+        return said(&global, reply, |r| (format!("comment {} added", r.comment_id), r.warnings.clone()));
     }
     let Some(id) = id else {
         return Err(Failure::usage("which task? `mozi comment ID TEXT`"));
     };
-    let context = Context::open(global)?;
+    let context = Context::open(&global)?;
     let mut several = Several::default();
     let added = async {
         let key = context.key(id).await?;

@@ -111,7 +111,7 @@ async fn list(context: &Context, all: bool) -> Result<()> {
             "no sessions live; --all shows ended ones"
         });
     }
-    let mut table = Table::new(&["SESSION", "AGENT", "TASK", "STATUS", "PID", "STARTED", "TOOK"]);
+    let mut table = Table::new(&["SESSION", "AGENT", "TASK", "STATUS", "PID", "STARTED", "FOR"]);
     for s in &sessions {
         let dash = || "-".to_owned();
         let started = s.started_at.to_string();
@@ -126,7 +126,8 @@ async fn list(context: &Context, all: bool) -> Result<()> {
             s.status.clone(),
             s.pid.map_or_else(dash, |p| p.to_string()),
             local(&started),
-            s.completed_at.and_then(|end| seconds(&started, &end.to_string())).unwrap_or_else(dash),
+            seconds(&started, &s.completed_at.map_or_else(crate::output::now, |end| end.to_string()))
+                .unwrap_or_else(dash),
         ]);
     }
     context.out.table(&table)
@@ -144,6 +145,7 @@ fn text_of(out: Out, s: &Session) -> String {
         ("pid", s.pid.map(|p| p.to_string())),
         ("started", Some(local(&started))),
         ("took", s.completed_at.and_then(|end| seconds(&started, &end.to_string()))),
+        ("runs for", s.completed_at.is_none().then(|| seconds(&started, &crate::output::now())).flatten()),
         ("stop", s.stop_requested.clone()),
         ("held up by", s.held_up.as_ref().map(|h| format!("{}: {}", h.by, h.detail))),
     ];

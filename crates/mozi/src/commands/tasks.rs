@@ -87,9 +87,14 @@ async fn add(context: &Context, args: TaskAdd) -> Result<()> {
             context.out.line(format!("  waits for {}", show::sentence(first)))?;
         }
     }
-    let said =
-        task.waiting_for.first().map(|w| w.text.as_str()).filter(|_| !args.quiet && !context.out.json());
-    for warning in task.warnings.iter().filter(|w| said.is_none_or(|s| !w.contains(s))) {
+    // What it waits for has been said, and an agent that nobody knows is what it waits for.
+    let said = !args.quiet && !context.out.json();
+    let waits: Vec<&str> = task.waiting_for.iter().take(1).map(|w| w.text.as_str()).collect();
+    let unknown = task.waiting_for.first().is_some_and(|w| w.kind == "agent_unknown");
+    let again = |w: &&String| {
+        said && (waits.iter().any(|s| w.contains(s)) || unknown && w.starts_with("no runner knows"))
+    };
+    for warning in task.warnings.iter().filter(|w| !again(w)) {
         crate::output::note(format!("note: {warning}"));
     }
     match args.wait {
@@ -280,6 +285,7 @@ fn emptied<T>(text: Option<&str>, read: impl FnOnce(&str) -> Result<T>) -> Resul
 #[derive(Debug, Default)]
 pub(super) struct Several {
     values: Vec<Value>,
+    done: usize,
     failure: Option<Failure>,
 }
 
@@ -291,6 +297,7 @@ impl Several {
     ) -> Result<()> {
         match result {
             Ok((value, said)) => {
+                self.done += 1;
                 if context.out.json() {
                     self.values.push(serde_json::to_value(value).unwrap_or_default());
                 } else if !said.is_empty() {
@@ -317,6 +324,16 @@ impl Several {
                 (_, all) => context.out.value(&all)?,
             }
         }
-        self.failure.map_or(Ok(()), Err)
+        match self.failure {
+            None => Ok(()),
+            Some(e) if asked == 1 => Err(e),
+            Some(e) => {
+                crate::output::failure(&e, context.out.json());
+                if !context.out.json() {
+                    crate::output::note(format!("{} of {asked} done", self.done));
+                }
+                Err(Failure { quiet: true, ..e })
+            }
+        }
     }
 }

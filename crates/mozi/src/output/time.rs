@@ -4,6 +4,11 @@ use jiff::{Timestamp, ZonedDateTime, tz::TimeZone};
 
 use mozi_api::wire::{Time, parse_duration, show_duration};
 
+/// This moment, as on the wire.
+pub(crate) fn now() -> String {
+    ZonedDateTime::now().timestamp().to_string()
+}
+
 /// A point of the wire in the local zone: the time alone for today, else with its date.
 pub(crate) fn local(at: &str) -> String {
     match at.parse::<Timestamp>() {

@@ -25,6 +25,12 @@ pub(crate) fn take(data: &Path) -> Result<DataLock> {
         .mode(0o700)
         .create(data)
         .map_err(|e| not_writable("make the data folder", data, &e))?;
+    if fs::metadata(data).is_ok_and(|m| super::is_open_to_others(&m)) {
+        let data = data.display();
+        crate::output::note(format!(
+            "note: others on this machine can look into the data folder {data}: `chmod 700 {data}` keeps it yours"
+        ));
+    }
     let path = data.join("lock");
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);

@@ -164,6 +164,7 @@ documents! {
     the_readme: "README.md",
     the_readme_in_chinese: "README.zh-CN.md",
     agents: "docs/agents.md",
+    concepts: "docs/concepts.md",
     guarantees: "docs/guarantees.md",
     migration: "docs/migration.md",
     migration_in_chinese: "docs/migration.zh-CN.md",

@@ -304,3 +304,54 @@ fn plain_mozi_without_a_board_says_how_to_begin() {
     assert_eq!(run(&["status"]).status.code(), Some(3));
     assert_eq!(run(&["--json"]).status.code(), Some(3));
 }
+
+#[test]
+fn small_things_that_fingers_expect() {
+    let board = Setup::agents(&[
+        ("a", &format!("{WORKING}mozi report failed --detail no >/dev/null\necho one\nprintf two"), ""),
+        ("held", &format!("{WORKING}touch \"$TEST_DIR/held\"\nexec sleep 600\n"), ""),
+    ])
+    .start();
+    let id = board.add(&json!({ "title": "x", "agent": "a" }));
+    board.until(&id, "failed");
+    board.until_that(&id, "through", |t| t["attempts"][0]["outcome"].is_string());
+    let lines: Vec<Value> =
+        board.ok(&["logs", &id, "--json"]).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let told: Vec<_> = lines.iter().map(|l| l["line"].as_str().unwrap()).collect();
+    assert!(told.ends_with(&["one", "two"]), "{told:?}");
+    assert_eq!(lines[0]["stream"], "stdout");
+    // Flags behind a text, and a text that begins with a dash.
+    let said: Value = serde_json::from_str(&board.ok(&["comment", &id, "a word", "--json"])).unwrap();
+    assert_eq!(said["comment_id"], 1);
+    board.ok(&["comment", &id, "- a list"]);
+    assert_eq!(board.task(&id)["comments"][1]["body"], "- a list");
+    // Several at once: what went well is told beside what did not.
+    let other = board.add(&json!({ "title": "y", "agent": "nobody" }));
+    let out = board.mozi(&["task", "cancel", &other, "999", "998"]);
+    assert_eq!(out.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(said.contains("999") && said.contains("998") && said.contains("1 of 3 done"), "{said}");
+    // Said once.
+    let out = board.mozi(&["task", "add", "z", "-a", "ghost"]);
+    let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert_eq!(said.matches("no runner knows").count(), 1, "{said}");
+    let held = board.add(&json!({ "title": "long", "agent": "held" }));
+    wait_for("it to run", || board.path("held").exists().then_some(()));
+    let list = board.ok(&["session", "list"]);
+    let line = list.lines().find(|l| l.contains("held")).unwrap().to_owned();
+    assert!(list.contains("FOR") && !line.trim_end().ends_with('-'), "{list}");
+    board.ok(&["task", "cancel", &held]);
+    board.finish();
+}
+
+#[test]
+fn a_data_folder_that_others_can_read_is_told_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut board = Setup::agents(&[("a", "true", "")]).start();
+    assert!(!board.log().contains("chmod 700"), "{}", board.log());
+    board.down(15);
+    std::fs::set_permissions(board.data(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    board.up();
+    assert!(board.log().contains("chmod 700"), "{}", board.log());
+    board.finish();
+}
