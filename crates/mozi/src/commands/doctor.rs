@@ -247,7 +247,11 @@ async fn database(report: &mut Report, data: &Path) {
 }
 
 fn server(report: &mut Report, data: &Path) {
-    match (lock::holder(data), ServerFile::read(data)) {
+    let holder = lock::holder(data);
+    if let Some(danger) = holder.and_then(crate::serve::manager::danger) {
+        report.wrong("service", danger.what, &danger.way_out);
+    }
+    match (holder, ServerFile::read(data)) {
         (Some(pid), Some(server)) => report.ok("server", format!("runs at {} (pid {pid})", server.url)),
         (Some(pid), None) => report.ok("server", format!("is starting (pid {pid})")),
         (None, _) => {

@@ -63,12 +63,18 @@ fn place(groups: &str) -> Option<Place> {
     Some(Place { unit: unit.to_owned(), user })
 }
 
+/// What the unit's manager says of it: that of the user or of the system, whichever knows it.
 fn kill_mode(place: &Place) -> Option<String> {
-    let mut words = vec!["show", "--property", "KillMode", "--value", &place.unit];
-    if place.user {
-        words.insert(0, "--user");
-    }
-    ask("systemctl", &words)
+    [place.user, !place.user].into_iter().find_map(|user| {
+        let mut words = vec!["show", "--property", "LoadState,KillMode", &place.unit];
+        if user {
+            words.insert(0, "--user");
+        }
+        let said = ask("systemctl", &words)?;
+        let value = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        // Of what it does not know it tells the defaults.
+        (value("LoadState") == Some("loaded")).then(|| value("KillMode").map(str::to_owned))?
+    })
 }
 
 fn kills_user_processes() -> bool {

@@ -22,6 +22,7 @@ mod reload;
 mod restart;
 mod review;
 mod rights;
+mod service;
 mod status;
 mod support;
 mod tidy;

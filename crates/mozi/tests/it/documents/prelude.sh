@@ -4,6 +4,7 @@ mozi() {
   local word limit=30 code=0 patience=
   case "${1-}" in
     serve) return 0 ;;
+    up) set -- "$@" --detach ;;
     init)
       env -u MOZI_CONFIG -u MOZI_DATA HOME="$(mktemp -d -p "$TEST_DIR")" "$MOZI" "$@"
       return ;;
@@ -18,6 +19,14 @@ mozi() {
   if [ "$code" = 124 ] && [ -n "$patience" ]; then return 0; fi
   if [ "$code" = 5 ]; then return 0; fi
   return "$code"
+}
+
+# What follows is about a board of its own, which does not run yet.
+own_board() {
+  MOZI_DATA="$(mktemp -d -p "$TEST_DIR")"
+  MOZI_CONFIG="$MOZI_DATA.toml"
+  export MOZI_DATA MOZI_CONFIG
+  printf '[server]\nlisten = "127.0.0.1:0"\n' > "$MOZI_CONFIG"
 }
 
 # Lets there be so many tasks, all held.
