@@ -262,7 +262,9 @@ fn root(error: &hyper_util::client::legacy::Error) -> BoxError {
         }
         next = e.source();
     }
-    words.last().cloned().unwrap_or_else(|| error.to_string()).into()
+    let last = words.last().cloned().unwrap_or_else(|| error.to_string());
+    // The number is the system's; the words before it say the same.
+    last.split(" (os error").next().unwrap_or(&last).to_owned().into()
 }
 
 impl Base {

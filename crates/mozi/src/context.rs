@@ -243,6 +243,10 @@ pub(crate) fn from_client(error: &ClientError) -> Failure {
                 "unavailable" | "rate_limited" => failure.hint("try again in a moment"),
                 "storage_full" => failure.hint("make room on the board's disk"),
                 "events_expired" => failure.hint("leave --after out to begin with what is there"),
+                "not_found" => match elsewhere(&p.detail) {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                },
                 "not_claimable" => failure.hint("`mozi why` shows all that it waits for"),
                 _ => failure,
             }
@@ -254,6 +258,20 @@ pub(crate) fn from_client(error: &ClientError) -> Failure {
         ClientError::Protocol { .. } => failure.exit(Exit::NoBoard).code("no_board"),
         ClientError::Unusable(_) => failure.exit(Exit::Usage),
     }
+}
+
+/// Where what was not found may be.
+fn elsewhere(detail: &str) -> Option<&'static str> {
+    let what = detail.strip_prefix("there is no ")?.split(' ').next()?;
+    Some(match what {
+        "task" => "`mozi task list` shows its tasks; -p or PROJECT/ID names one of another project",
+        "project" => "`mozi project list` shows all of them",
+        "agent" => "`mozi agent list` shows all of them",
+        "attempt" => "`mozi attempt list` shows those that there are",
+        "session" => "`mozi session list --all` shows all of them",
+        "token" => "`mozi token list` shows all of them",
+        _ => return None,
+    })
 }
 
 /// The end of a project's events: the newest id.

@@ -106,7 +106,7 @@ fn patch_of(settings: &[String]) -> Result<PatchProject> {
                 let all = serde_json::to_value(default).unwrap_or_default();
                 map.insert(key.clone(), all.get(&key).cloned().unwrap_or_default())
             }
-            Err(e) => return Err(Failure::usage(format!("{key} {}", fragment(&e)))),
+            Err(e) => return Err(Failure::usage(format!("{key} {}, not {value:?}", fragment(&e)))),
         };
     }
     let settings = serde_json::from_value(Value::Object(map));
@@ -118,7 +118,13 @@ fn fragment(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.strip_prefix("invalid type: ") {
         Some(rest) => {
-            rest.split_once(", expected ").map_or_else(|| text.clone(), |(_, wanted)| format!("is {wanted}"))
+            let wanted = rest.split_once(", expected ").map(|(_, wanted)| wanted);
+            let wanted = wanted.map(|w| match w {
+                "u32" | "u64" => "a whole number",
+                "a boolean" => "true or false",
+                other => other,
+            });
+            wanted.map_or_else(|| text.clone(), |w| format!("is {w}"))
         }
         None => text,
     }

@@ -139,12 +139,14 @@ fn permitted(decision: &Decision, key: &TaskKey, task: &Task) -> Result<()> {
     if decision.from.contains(&now) {
         return Ok(());
     }
-    let from: Vec<&str> = decision.from.iter().map(|s| s.as_str()).collect();
+    let at = |s: &Status| if *s == Review { "in review" } else { s.as_str() };
+    let from: Vec<&str> = decision.from.iter().map(at).collect();
     let failure = Failure::new(format!(
-        "could not {} {}/{}: it is {now}, and only a task that is {} can be",
+        "could not {} {}/{}: it is {}, and this is for a task that is {}",
         decision.word,
         key.project,
         key.task,
+        at(&now),
         from.join(" or ")
     ))
     .code("transition_refused");
