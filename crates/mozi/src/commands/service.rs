@@ -178,7 +178,7 @@ pub(crate) fn up(global: &Global, args: &UpArgs) -> Result<()> {
             }
             if !why.is_empty() && !out.json() {
                 note(format!(
-                    "without systemd, because {why}: the board does not come back by itself after a reboot"
+                    "without systemd ({why}): the board does not come back by itself after a reboot"
                 ));
             }
             let pid = detached::start(&wanted.exe, &wanted.data, &wanted.words)?;

@@ -30,7 +30,8 @@ impl Notify {
         if let Some((socket, address)) = &self.0
             && let Err(e) = socket.send_to_addr(text.as_bytes(), address)
         {
-            tracing::warn!("could not tell the service manager {text:?}: {}", crate::error::plain(&e));
+            // `mozi up` listens until it has heard that all is ready.
+            tracing::debug!("could not tell the service manager {text:?}: {}", crate::error::plain(&e));
         }
     }
 

@@ -179,7 +179,8 @@ pub(super) fn has_systemd() -> std::result::Result<(), String> {
     match systemctl(&["show", "--property", "Version", "--value"]) {
         Ok(version) if !version.trim().is_empty() => Ok(()),
         Ok(_) => Err("systemd --user does not answer".to_owned()),
-        Err(e) => Err(e.what),
+        Err(e) if e.what.starts_with("could not run") => Err("there is no systemctl".to_owned()),
+        Err(_) => Err("this user has none".to_owned()),
     }
 }
 
