@@ -17,6 +17,7 @@ pub use upload::Upload;
 
 mod bytes_of;
 mod calls;
+mod house_calls;
 mod runner_calls;
 mod upload;
 
@@ -272,7 +273,8 @@ impl Client {
 
     /// Asks for bytes that may be many and may come slowly.
     async fn bytes(&self, call: Call) -> Result<ByteStream, ClientError> {
-        let answer = self.open(call.method, &call.path, &call.headers, call.body, self.timeout).await?;
+        let within = self.timeout.saturating_add(call.waits);
+        let answer = self.open(call.method, &call.path, &call.headers, call.body, within).await?;
         Ok(ByteStream::new(self.address(), answer))
     }
 }

@@ -13,6 +13,7 @@ pub mod comment;
 pub mod event;
 pub mod files;
 pub mod health;
+pub mod house;
 pub mod import;
 pub mod output;
 pub mod page;

@@ -90,7 +90,7 @@ pub fn hash_token(token: &str) -> TokenHash {
 }
 
 /// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     let digit = |n: u8| char::from(if n < 10 { b'0' + n } else { b'a' + (n - 10) });
     bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
 }

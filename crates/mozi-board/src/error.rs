@@ -7,7 +7,7 @@ use mozi_core::Refusal;
 use mozi_store::{ReadError, SubmitError};
 use serde_json::Value;
 
-use crate::files::BlobError;
+use crate::{files::BlobError, house::HouseError};
 
 /// A refused or failed request: becomes a problem with the request's id.
 #[derive(Debug)]
@@ -171,6 +171,13 @@ impl From<SubmitError> for ApiError {
                 Self::unavailable(format!("could not {busy}"))
             }
         }
+    }
+}
+
+impl From<HouseError> for ApiError {
+    fn from(error: HouseError) -> Self {
+        tracing::error!("could not keep house: {}", error.detail);
+        Self::of(error.code, error.detail)
     }
 }
 

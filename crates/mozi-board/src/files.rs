@@ -16,6 +16,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::{hex, new_secret};
 
+pub use unnamed::Unnamed;
+
+mod unnamed;
+
 /// Contents up to this size are kept in the database.
 pub(crate) const INLINE_BYTES: u64 = 32 * 1024;
 
@@ -43,7 +47,7 @@ pub enum BlobError {
 
 /// The folder of blobs.
 #[derive(Debug, Clone)]
-pub(crate) struct Blobs {
+pub struct Blobs {
     dir: Arc<Path>,
     /// Blobs of uploads under way: how many, and whether one of them was committed meanwhile.
     pins: Arc<Mutex<HashMap<String, Pinned>>>,
@@ -145,7 +149,10 @@ impl Drop for Temporary {
 
 impl Blobs {
     /// The blobs beneath a data folder.
-    pub(crate) fn open(data_dir: &Path) -> Result<Self, BlobError> {
+    ///
+    /// # Errors
+    /// When the folder cannot be made or read.
+    pub fn open(data_dir: &Path) -> Result<Self, BlobError> {
         let dir = data_dir.join("blobs");
         let incoming = dir.join("incoming");
         make_dir(&incoming)?;
@@ -206,7 +213,7 @@ impl Incoming {
         let name = new_secret("").map_err(|e| BlobError::Source(io::Error::other(e)))?;
         let path = dir.join(name);
         let file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(at(&path))?;
+            OpenOptions::new().write(true).create_new(true).mode(0o400).open(&path).map_err(at(&path))?;
         Ok((file, Temporary { path, named: false }))
     }
 

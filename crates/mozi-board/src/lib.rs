@@ -12,6 +12,7 @@ mod error;
 mod fanout;
 mod files;
 mod host;
+mod house;
 mod mask;
 mod openapi;
 pub mod prompt;
@@ -33,9 +34,10 @@ use mozi_store::{ReadError, Store, SubmitError};
 use tokio::sync::{Semaphore, watch};
 
 pub use auth::{Access, AttemptAccess, Decided, RunnerAccess};
-pub use clock::{Clock, hash_token, new_secret};
-pub use files::BlobError;
+pub use clock::{Clock, hash_token, hex, new_secret};
+pub use files::{BlobError, Blobs, Unnamed};
 pub use host::{Host, Unreadable};
+pub use house::{Backup, House, HouseError, Made};
 pub use openapi::openapi_json;
 pub use routes::{declared, router};
 pub use serve::{Limits, serve};
@@ -95,6 +97,7 @@ pub struct Board {
     pub(crate) blobs: files::Blobs,
     /// The process around it, once it is there.
     pub(crate) host: OnceLock<Arc<dyn Host>>,
+    pub(crate) house: OnceLock<Arc<dyn House>>,
     pub(crate) fanout: fanout::Fanout,
     pub(crate) secret: secret::Secret,
     /// Rings when a time has come.
@@ -106,6 +109,16 @@ pub struct Board {
 }
 
 impl Board {
+    /// Its blobs.
+    pub fn blobs(&self) -> Blobs {
+        self.blobs.clone()
+    }
+
+    /// From now on this one keeps its house: the first that is named.
+    pub fn keep_house(&self, house: Arc<dyn House>) {
+        drop(self.house.set(house));
+    }
+
     /// A board over a store. What was online before is not any more: runners have to say hello.
     ///
     /// # Errors
@@ -140,6 +153,7 @@ impl Board {
             hosts,
             blobs,
             host: OnceLock::new(),
+            house: OnceLock::new(),
             fanout,
             secret,
             due,

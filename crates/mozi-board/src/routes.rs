@@ -15,6 +15,7 @@ use mozi_api::{
     attempt::Attempt,
     event::EventPage,
     health::{Health, Version},
+    house::GcReport,
     import::ImportReply,
     project::{CreateProject, PatchProject, Project},
     query::{
@@ -43,6 +44,7 @@ use crate::{
 mod agents;
 mod attempts;
 mod events;
+mod house;
 mod import;
 mod logs;
 mod meta;
@@ -110,6 +112,9 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
 
     post("/api/config/reload", A::STEER, server::reload).says("Reads mozi.toml again: all of it holds from now on, or nothing").takes::<ReloadConfig>().answers::<Reloaded>().refuses(&["config_refused"]),
     put("/api/server/drain", A::STEER, server::drain).says("Claims and starts nothing for a while; what runs goes on").takes::<Drain>().answers::<Draining>(),
+    get("/api/backup", A::READ_ADMIN, house::backup).says("A backup of the whole board, made while it works: a tar file").text("application/x-tar").refuses(&["storage_full"]),
+    get("/api/gc", A::READ_ADMIN, house::report).says("What may go: by the rule of retention, and what nothing needs").answers::<GcReport>(),
+    delete("/api/gc", A::READ_ADMIN, house::gc).says("Removes it").answers::<GcReport>(),
 
     post("/api/runners/{r}/hello", A::RUNNER, runners::hello).says("A runner is there, with these agents").takes::<Hello>().answers::<HelloReply>(),
     post("/api/runners/{r}/poll", A::RUNNER, poll::poll).says("Asks for work and orders, waiting for them").takes::<Poll>().answers::<PollReply>().refuses(&["duplicate_id"]),

@@ -25,6 +25,7 @@ pub mod output;
 pub mod project;
 pub mod refusal;
 pub mod rest;
+pub mod retention;
 pub mod retry;
 pub mod session;
 pub mod state;

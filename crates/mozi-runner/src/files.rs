@@ -18,6 +18,8 @@ use crate::runtime::RuntimeData;
 /// How often a log that nobody tells us of is looked at. Its writer is another process, and a watch of the file for
 /// each reader would cost more than a look at its size.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
+/// Stands in the directory of a session whose logs are not kept any more.
+pub(crate) const NO_LOGS: &str = "logs-expired";
 /// A larger prompt is not shown.
 const PROMPT_LIMIT: u64 = 16 * 1024 * 1024;
 
@@ -27,8 +29,8 @@ pub fn session_files(config: &RunnerConfig) -> Arc<dyn SessionFiles> {
 }
 
 #[derive(Debug)]
-struct Files {
-    sessions: PathBuf,
+pub(crate) struct Files {
+    pub(crate) sessions: PathBuf,
 }
 
 impl Files {
@@ -127,7 +129,9 @@ impl SessionFiles for Files {
                 match read_log(&path, from, max) {
                     Ok((bytes, offset, end)) => Ok(LogChunk { bytes, offset, end, live }),
                     // Just being started, or never started: there is no log yet, or there never will be.
-                    Err(FilesError::NotFound) if dir.path().is_dir() => {
+                    Err(FilesError::NotFound)
+                        if dir.path().is_dir() && !dir.path().join(NO_LOGS).exists() =>
+                    {
                         Ok(LogChunk { bytes: Vec::new(), offset: 0, end: 0, live })
                     }
                     Err(other) => Err(other),

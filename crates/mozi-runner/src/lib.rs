@@ -16,6 +16,7 @@ mod error;
 mod files;
 mod follow;
 mod hooks;
+pub mod house;
 mod link;
 mod look;
 mod orders;

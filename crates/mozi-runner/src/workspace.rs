@@ -18,7 +18,7 @@ use crate::error::FileError;
 pub(crate) const MARKER: &str = ".mozi-workspace";
 
 /// The folder below `workspaces/` of sessions without a task. No project can have this name.
-const WITHOUT_TASK: &str = "_sessions";
+pub(crate) const WITHOUT_TASK: &str = "_sessions";
 
 /// Where a session works, and how it found it.
 #[derive(Debug, Clone, PartialEq, Eq)]

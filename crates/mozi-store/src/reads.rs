@@ -284,6 +284,15 @@ impl Store {
         self.read(move |s| Ok((s.untold(&project, up_to, limit)?, s.tasks_told_in(&project, up_to)?))).await
     }
 
+    /// The outputs whose bytes are in the blob of this hash: at most a hundred.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn outputs_in(&self, sha256: &str) -> Result<Vec<(TaskKey, u32)>, ReadError> {
+        let sha256 = sha256.to_owned();
+        self.read(move |s| s.outputs_in(&sha256)).await
+    }
+
     /// Of these sessions, those that the board knows and that have ended.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use agent::{OutputAdd, ReportArgs, ReportStatus};
 pub(crate) use config::ConfigCommand;
+pub(crate) use house::{BackupArgs, GcArgs, RestoreArgs};
 pub(crate) use service::{DownArgs, ReloadArgs, StopArgs, UpArgs};
 pub(crate) use status::StatusArgs;
 pub(crate) use task::{Role, TaskAdd, TaskCommand, TaskEdit, Wait};
@@ -14,6 +15,7 @@ pub(crate) use task::{Role, TaskAdd, TaskCommand, TaskEdit, Wait};
 mod agent;
 mod config;
 pub(crate) mod groups;
+mod house;
 mod service;
 mod status;
 mod task;
@@ -181,7 +183,25 @@ pub(crate) enum Command {
         /// The configuration file [default: as `mozi serve`]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Read every output that lies in a file, to see whether it is what was delivered
+        #[arg(long)]
+        all_outputs: bool,
     },
+    /// Save the whole board in one file, also while it works
+    #[command(
+        after_help = "The database as it is at one moment, the outputs that it names, mozi.toml and prompts/; neither logs nor\nworkspaces, and no tokens. FILE is whole or it is not there.\n\nExamples:\n  mozi backup mozi-monday.tar\n  mozi backup /mnt/backup/mozi.tar --force"
+    )]
+    Backup(BackupArgs),
+    /// Put a backup back, into a data folder without a board
+    #[command(
+        after_help = "A configuration that is there is kept. Attempts that were at work are looked for and ended by the next start.\n\nExamples:\n  mozi restore mozi-monday.tar --verify\n  mozi restore mozi-monday.tar --data ~/mozi-restored"
+    )]
+    Restore(RestoreArgs),
+    /// Remove what [retention] of mozi.toml lets go, and what nothing needs
+    #[command(
+        after_help = "logs, events and workspaces by the rule; blobs that no output names, directories of sessions that the board\ndoes not know and half-written files after a day. Nothing live is touched.\n\nExamples:\n  mozi gc --dry-run\n  mozi gc"
+    )]
+    Gc(GcArgs),
     /// Report how your task stands (for agents)
     #[command(
         after_help = "The task, the board and the token come from the environment of the session. When the board does not\nanswer within three seconds the report is kept and delivered later, and the command succeeds.\n\nExamples:\n  mozi report working\n  mozi report review --detail \"all tests pass\"\n  mozi report blocked --kind needs_input --detail \"which database?\"\n  mozi report reject --detail \"the tests do not cover the empty case\""

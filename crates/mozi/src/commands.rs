@@ -10,10 +10,12 @@ use crate::{
 mod agents;
 mod archive;
 mod attempts;
+mod backup;
 mod config;
 mod demo;
 mod doctor;
 mod events;
+mod house;
 mod init;
 mod logs;
 mod meta;
@@ -36,12 +38,17 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Demo { keep } => several()?.block_on(demo::run(out, keep)),
         Command::Init => init::run(out),
         Command::Serve(args) => several()?.block_on(crate::serve::run(args)),
-        Command::Doctor { data, config } => several()?.block_on(doctor::run(out, data, config.as_deref())),
+        Command::Doctor { data, config, all_outputs } => {
+            several()?.block_on(doctor::run(out, data, config.as_deref(), all_outputs))
+        }
         Command::Config(c) => several()?.block_on(config::run(out, c)),
         Command::Up(args) => service::up(&global, &args),
         Command::Down(args) => one()?.block_on(service::down(&global, args)),
         Command::Stop(args) => one()?.block_on(service::stop(&global, args)),
         Command::Reload(args) => one()?.block_on(service::reload(&global, args)),
+        Command::Backup(args) => several()?.block_on(backup::backup(&global, args)),
+        Command::Restore(args) => several()?.block_on(backup::restore(&global, args)),
+        Command::Gc(args) => several()?.block_on(house::gc(&global, args)),
         Command::Openapi => meta::openapi(out),
         Command::Completions { shell } => meta::completions(out, shell),
         Command::Man => meta::man(out),

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use mozi_core::{AgentId, ProjectId, Role};
+use mozi_core::{AgentId, ProjectId, Role, retention::Retention};
 use mozi_runner::config::{
     AgentConfig, Bootstrap, Callback, Hook, InheritEnv, LogOverflow, ProjectConfig, PromptVia, RuntimeConfig,
     Verdict, WorkspaceMode,
@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub projects: BTreeMap<ProjectId, ProjectConfig>,
     pub bootstraps: BTreeMap<String, Bootstrap>,
     pub hooks: Vec<Hook>,
+    /// What is kept how long.
+    pub retention: Retention,
 }
 
 /// `[server]`
@@ -94,6 +96,7 @@ impl Config {
             projects: BTreeMap::new(),
             bootstraps: BTreeMap::new(),
             hooks: Vec::new(),
+            retention: Retention::usual(),
         }
     }
 
@@ -215,7 +218,57 @@ fn read_root(config: &mut Config, root: Section<'_, '_>) {
         section.finish();
         config.hooks.push(Hook { on, project, run });
     }
+    if let Some(retention) = root.section("retention") {
+        config.retention = read_retention(retention);
+    }
     root.finish();
+}
+
+fn read_retention(section: Section<'_, '_>) -> Retention {
+    let usual = Retention::usual();
+    let age = |key: &'static str, usual| section.duration(key).map_or(usual, Limit::get);
+    let rule = Retention {
+        logs: age("logs", usual.logs),
+        logs_max: section.parsed("logs_max", parse_bytes).unwrap_or(usual.logs_max),
+        events: age("events", usual.events),
+        workspaces: age("workspaces", usual.workspaces),
+    };
+    section.finish();
+    rule
+}
+
+/// Units of sizes, the largest first.
+const UNITS: [(&str, u64); 9] = [
+    ("TiB", 1 << 40),
+    ("TB", 1_000_000_000_000),
+    ("GiB", 1 << 30),
+    ("GB", 1_000_000_000),
+    ("MiB", 1 << 20),
+    ("MB", 1_000_000),
+    ("KiB", 1 << 10),
+    ("kB", 1_000),
+    ("B", 1),
+];
+
+/// A size as it would be written.
+fn show_bytes(n: u64) -> String {
+    let fits = |(_, factor): &&(&str, u64)| n.is_multiple_of(*factor);
+    let (unit, factor) = UNITS.iter().find(fits).copied().unwrap_or(("B", 1));
+    format!("{}{unit}", n / factor)
+}
+
+/// A size such as `10GiB`; `0` is none.
+fn parse_bytes(text: &str) -> Result<Option<u64>, String> {
+    let wrong = || format!("is a size such as \"500MiB\" or \"10GiB\", or \"0\" for no limit, not {text:?}");
+    if text.trim() == "0" {
+        return Ok(None);
+    }
+    let end = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(end);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let factor =
+        UNITS.iter().find(|(name, _)| *name == unit.trim_start()).map(|(_, n)| *n).ok_or_else(wrong)?;
+    number.checked_mul(factor).map(|n| (n > 0).then_some(n)).ok_or_else(wrong)
 }
 
 /// A name of the user's own, by the grammar of ids.

@@ -1,6 +1,11 @@
 //! Keeping house: backups, what is kept how long, and what may go.
 
+pub(crate) mod archive;
 pub(crate) mod before;
+pub(crate) mod gc;
+mod hashing;
+pub(crate) mod keeper;
+pub(crate) mod restore;
 
 use std::path::{Path, PathBuf};
 
@@ -33,4 +38,10 @@ pub(crate) fn remove_if_there(path: &Path) -> std::io::Result<()> {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
     }
+}
+
+/// Makes a folder that is its owner's alone, with those above it.
+pub(crate) fn make_dir(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }

@@ -21,6 +21,7 @@ use crate::{
     config::{Config, env},
     context::ServerFile,
     error::{Failure, Result, plain},
+    house::keeper::{Door, Keeper},
     output::note,
 };
 
@@ -182,6 +183,7 @@ pub(crate) async fn start(start: Start) -> Result<Server> {
     config.check_listen(listen)?;
     let tls = config.server.tls.as_ref().map(tls::load).transpose()?;
     let lock = lock::take(&data)?;
+    crate::house::restore::is_unfinished(&data)?;
     raise_file_limit();
     let listener = TcpListener::bind(listen).await.map_err(|e| not_listening(listen, &e))?;
     let address = listener.local_addr().map_err(|e| not_listening(listen, &e))?;
@@ -225,6 +227,7 @@ pub(crate) async fn start(start: Start) -> Result<Server> {
         let served = mozi_board::serve(router, listener, tls, Limits::default(), shutdown).await;
         served.map_err(|e| Failure::new(format!("could not go on listening: {}", plain(&e))))
     });
+    let stop_keeping = stopping.clone();
     let shutdown = until(stopping);
     let config_of_runner = runner.clone();
     let (controller, control) = mozi_runner::control();
@@ -246,6 +249,13 @@ pub(crate) async fn start(start: Start) -> Result<Server> {
         changing: tokio::sync::Mutex::default(),
     });
     board.set_host(Arc::<Steering>::clone(&steering));
+    let keeper =
+        Arc::new(Keeper::new(&steering.data, store.clone(), board.blobs(), steering.current.subscribe()));
+    board.keep_house(Arc::new(Door(Arc::clone(&keeper))));
+    parts.spawn(async move {
+        keeper.keep(stop_keeping).await;
+        Ok(())
+    });
     let (ends, until_stop) = (Arc::clone(&steering).end_draining(), until(stop.subscribe()));
     parts.spawn(async move {
         tokio::select! {

@@ -11,6 +11,8 @@ mod events;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod house;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod logs;

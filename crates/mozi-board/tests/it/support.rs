@@ -65,6 +65,7 @@ pub(crate) struct TestBoard {
     pub(crate) clock: Clock,
     pub(crate) files: Arc<FakeFiles>,
     pub(crate) host: Arc<FakeHost>,
+    pub(crate) house: Arc<crate::house::FakeHouse>,
     pub(crate) dir: tempfile::TempDir,
 }
 
@@ -168,7 +169,7 @@ impl TestBoard {
 
     /// The same board, ended and begun again.
     pub(crate) async fn restarted(self) -> Self {
-        let Self { router, store, clock, files: _, host: _, dir } = self;
+        let Self { router, store, clock, files: _, host: _, house: _, dir } = self;
         let now = clock.now();
         drop((router, store));
         let this = Self::open(dir).await;
@@ -196,7 +197,9 @@ impl TestBoard {
         let board = Board::new(store.clone(), config, shared, clock.clone()).await.unwrap();
         let host = Arc::new(FakeHost::default());
         board.set_host(Arc::<FakeHost>::clone(&host));
-        Self { router: router(board), store, clock, files, host, dir }
+        let house = Arc::new(crate::house::FakeHouse::default());
+        board.keep_house(Arc::<crate::house::FakeHouse>::clone(&house));
+        Self { router: router(board), store, clock, files, host, house, dir }
     }
 
     /// A command of the board itself.

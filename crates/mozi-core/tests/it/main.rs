@@ -24,6 +24,8 @@ mod random;
 #[cfg(test)]
 mod rest;
 #[cfg(test)]
+mod retention;
+#[cfg(test)]
 mod retry;
 #[cfg(test)]
 mod review;

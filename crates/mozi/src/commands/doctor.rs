@@ -17,6 +17,8 @@ use crate::{
     serve::{data_dir, lock, runner_config},
 };
 
+mod outputs;
+
 /// How a finding is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -57,14 +59,19 @@ impl Report {
     }
 }
 
-pub(crate) async fn run(out: Out, data: Option<PathBuf>, config: Option<&Path>) -> Result<()> {
+pub(crate) async fn run(
+    out: Out,
+    data: Option<PathBuf>,
+    config: Option<&Path>,
+    all_outputs: bool,
+) -> Result<()> {
     let mut report = Report::default();
     let data = data_dir(data)?;
     let config = configuration(&mut report, config);
     if folder(&mut report, &data) {
         secrets(&mut report, &data);
         exclusion(&mut report, &data);
-        database(&mut report, &data).await;
+        database(&mut report, &data, all_outputs).await;
         server(&mut report, &data);
     }
     if let Some(config) = &config {
@@ -199,7 +206,7 @@ fn exclusion(report: &mut Report, data: &Path) {
 const LOCKS: &str =
     "the folder lies on a file system without locks: use a local one, else an agent could be started twice";
 
-async fn database(report: &mut Report, data: &Path) {
+async fn database(report: &mut Report, data: &Path, all_outputs: bool) {
     let path = data.join("mozi.db");
     if !path.exists() {
         report.note("database", "there is none yet", "the first `mozi serve` makes it");
@@ -221,6 +228,7 @@ async fn database(report: &mut Report, data: &Path) {
             return;
         }
     };
+    outputs::check(report, data, &store, all_outputs).await;
     match store.check(Clock::system().now()).await {
         Ok(broken) if broken.is_empty() => {
             report.ok("database", format!("board {}", store.board_id()));

@@ -26,6 +26,10 @@ pub(crate) async fn run(context: &Context, args: LogsArgs) -> Result<()> {
         }
         Err(e) => return Err(e),
     };
+    let begins = bytes.headers().get("mozi-log-offset").and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if let Some(gone) = begins.filter(|at| *at > 0) {
+        crate::output::note(format!("(the first {gone} bytes of this log are not kept any more)"));
+    }
     if !context.out.json() {
         while let Some(piece) = context.ask(bytes.next()).await? {
             context.out.bytes(&piece)?;

@@ -88,6 +88,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
     live("hooks.on", r#"a list such as ["agent_*"]"#, "(needed)", "The events for which it is run."),
     live("hooks.project", "a project's id, or *", r#""*""#, "The project whose events it is run for."),
     live("hooks.run", COMMAND, "(needed)", "What is run; it gets the event, its task and its attempt as JSON on standard input."),
+    live("retention.logs", SPAN, r#""30d""#, "How long the logs of a session are kept after its end."),
+    live("retention.logs_max", r#"a size such as "10GiB"; "0" is no limit"#, r#""10GiB""#, "How much all logs of ended sessions may take together; beyond it the oldest go first."),
+    live("retention.events", SPAN, r#""0""#, "How long events of finished tasks are kept; what a task has come to is always told."),
+    live("retention.workspaces", SPAN, r#""0""#, "How long folders that Mozi made are kept after their task has ended; never with git work that is nowhere else."),
 ];
 
 /// The row of a key. `agent_defaults.KEY` is that of `agents.*.KEY`.

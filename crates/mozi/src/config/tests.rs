@@ -68,6 +68,11 @@ fn every_key_of_the_manual_is_read() {
         on = ["agent_*"]
         project = "app"
         run = ["./notify.sh"]
+        [retention]
+        logs = "7d"
+        logs_max = "500 MB"
+        events = "90d"
+        workspaces = "0"
         "#,
     );
     insta::assert_debug_snapshot!(config);
@@ -77,6 +82,7 @@ fn every_key_of_the_manual_is_read() {
 const EVERY_TABLE: &str = r#"
 [server]
 [runner]
+[retention]
 [agent_defaults]
 timeout = "3h"
 env = { A = "secret" }
@@ -211,6 +217,12 @@ fn wrong_values_are_told_with_what_they_should_be() {
         [[hooks]]
         on = ["task_done"]
         run = "notify.sh"
+        [retention]
+        logs = 30
+        logs_max = "10"
+        events = "90"
+        workspaces = "never"
+        keep = "all"
         "#
     ));
 }

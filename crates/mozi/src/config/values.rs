@@ -6,6 +6,7 @@ use std::{
 };
 
 use mozi_api::wire::show_duration;
+use mozi_core::retention::Retention;
 use mozi_runner::config::{
     AgentConfig, Bootstrap, Callback, Hook, InheritEnv, LogOverflow, ProjectConfig, PromptVia, RuntimeConfig,
     Verdict, WorkspaceMode,
@@ -54,8 +55,18 @@ impl Config {
     pub(crate) fn values(&self) -> Vec<Entry> {
         let mut all = List::default();
         // Whoever adds a field adds its key here.
-        let Self { file: _, dir: _, lines: _, server, max_sessions, agents, projects, bootstraps, hooks } =
-            self;
+        let Self {
+            file: _,
+            dir: _,
+            lines: _,
+            server,
+            max_sessions,
+            agents,
+            projects,
+            bootstraps,
+            hooks,
+            retention,
+        } = self;
         all.server(server);
         all.add("runner.max_sessions", None, json!(max_sessions));
         for (id, agent) in agents {
@@ -80,6 +91,17 @@ impl Config {
             all.add("hooks.project", at.as_deref(), json!(project));
             all.add("hooks.run", at.as_deref(), json!(run));
         }
+        let Retention { logs, logs_max, events, workspaces } = retention;
+        let age =
+            |age: &Option<std::time::Duration>| age.map_or_else(|| json!("0"), |d| json!(show_duration(d)));
+        all.add("retention.logs", None, age(logs));
+        all.add(
+            "retention.logs_max",
+            None,
+            logs_max.map_or_else(|| json!("0"), |n| json!(super::show_bytes(n))),
+        );
+        all.add("retention.events", None, age(events));
+        all.add("retention.workspaces", None, age(workspaces));
         all.0
     }
 

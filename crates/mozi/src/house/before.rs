@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use mozi_board::Clock;
 use mozi_store::Format;
 
-use super::{backups_dir, remove_if_there, stamp};
+use super::{backups_dir, make_dir, remove_if_there, stamp};
 use crate::error::{Failure, Result, plain};
 
 /// So many are kept.
@@ -47,11 +47,6 @@ pub(crate) fn a_migration(data: &Path) -> Result<Option<PathBuf>> {
         .map_err(|e| refused(format!("write {}: {}", copy.display(), plain(&e))))?;
     keep_newest(&dir);
     Ok(Some(copy))
-}
-
-fn make_dir(dir: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 /// Removes all but the newest.

@@ -1,6 +1,6 @@
 //! What may go: questions of whoever keeps house.
 
-use mozi_core::{ProjectId, SessionId, TaskId, Timestamp};
+use mozi_core::{ProjectId, SessionId, TaskId, TaskKey, Timestamp};
 use rusqlite::params;
 
 use super::{Answer, Snapshot};
@@ -84,6 +84,20 @@ impl Snapshot<'_> {
         let told = "SELECT count(DISTINCT task_id) FROM events WHERE project_id = ?1 AND id <= ?2";
         let n = one(self.db, told, params![project.as_str(), int(up_to)], |row| row.get::<_, i64>(0))?;
         Ok(n.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
+    }
+
+    /// The outputs whose bytes are in the blob of this hash.
+    pub(crate) fn outputs_in(&self, sha256: &str) -> Answer<Vec<(TaskKey, u32)>> {
+        Ok(all(
+            self.db,
+            "SELECT project_id, task_id, output_id FROM outputs WHERE inline = 0 AND sha256 = ?1
+             ORDER BY id LIMIT 100",
+            [sha256],
+            |row| {
+                let c = &mut Columns::from(row, 0);
+                Ok((c.key()?, c.get()?))
+            },
+        )?)
     }
 
     /// Of these sessions, those that the board knows and that have ended.

@@ -113,6 +113,7 @@ fn questions(db: &Connection) {
     s.runner_work(&id::<RunnerId>("local")).unwrap();
     s.prompt_material(&key).unwrap();
     s.blob_used("00").unwrap();
+    s.outputs_in("00").unwrap();
     s.forgettable(&app, now).unwrap();
     s.untold(&app, 3, 10).unwrap();
     s.tasks_told_in(&app, 3).unwrap();
