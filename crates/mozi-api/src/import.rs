@@ -22,11 +22,19 @@ pub struct ImportReply {
     pub created: u64,
     /// Tasks that were there already, with the same body.
     pub existing: u64,
+    /// Of a whole project: tasks that were at work where it comes from, and are blocked here.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub were_live: u64,
     /// Nothing was written.
     pub dry_run: bool,
     /// What their author should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// What is wrong with a line.

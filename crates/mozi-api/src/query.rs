@@ -321,6 +321,44 @@ impl ImportQuery {
     }
 }
 
+/// In which form a project is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ExportFormat {
+    /// Everything.
+    Archive,
+    /// Its tasks as new ones, one a line.
+    Tasks,
+}
+
+crate::wire::named! {
+    Format = ExportFormat, "In which form a project is exported." { Archive => "archive", Tasks => "tasks" }
+}
+
+/// What of a project is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ExportQuery {
+    /// `archive` (default): everything; `tasks`: its tasks as new ones, one a line.
+    pub format: Option<Format>,
+}
+
+impl ExportQuery {
+    /// Reads the part after the `?`.
+    ///
+    /// # Errors
+    /// What is wrong, by name.
+    pub fn parse(raw: &str) -> Result<Self, Invalid> {
+        let mut q = Query::parse(raw)?;
+        let read = Self { format: q.value("format")? };
+        q.finish()?;
+        Ok(read)
+    }
+    /// As a query with its `?`.
+    pub fn encode(&self) -> String {
+        Writer::default().put("format", self.format).0
+    }
+}
+
 /// What to show with a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Expand {

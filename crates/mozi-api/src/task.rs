@@ -98,6 +98,34 @@ impl CreateTask {
         }
     }
 
+    /// What a task's author said, to be said again: as a new task with the same id.
+    pub fn again(task: &core::Task, depends_on: &[(core::TaskId, core::Until)]) -> Self {
+        let core::Task { key, spec, state, .. } = task;
+        let labels = spec.labels.iter().map(|(k, v)| (k.clone(), serde_json::Value::from(v.as_str())));
+        Self {
+            title: spec.title.clone(),
+            task_id: Some(key.task.clone().into()),
+            description: spec.description.clone(),
+            task_type: Some(spec.task_type.clone()).filter(|t| t != core::task::DEFAULT_TASK_TYPE),
+            priority: Some(spec.priority).filter(|n| *n != core::task::DEFAULT_PRIORITY),
+            must_haves: (!spec.must_haves.is_empty()).then(|| MustHaves(spec.must_haves.clone())),
+            agent: spec.agent.clone().map(Into::into),
+            depends_on: depends_on
+                .iter()
+                .map(|(on, until)| DependsOn { task_id: on.clone().into(), until: (*until).into() })
+                .collect(),
+            // A pause that the board made is none of its author's.
+            not_before: state.not_before.filter(|n| !n.by_board).map(|n| n.at.into()),
+            timeout_seconds: spec.timeout.map(|t| u32::try_from(t.as_secs().max(1)).unwrap_or(u32::MAX)),
+            max_attempts: spec.max_attempts,
+            review: spec.review.clone().map(Into::into),
+            parent: spec.parent.clone().map(Into::into),
+            labels: Object(labels.collect()),
+            metadata: Object::of(&spec.metadata),
+            held: state.kind.as_deref() == Some("held"),
+        }
+    }
+
     /// The body in one form, whatever form it came in: what a fingerprint is taken of.
     pub fn canonical(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()

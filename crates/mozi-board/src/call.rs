@@ -375,8 +375,13 @@ impl Call {
 
     // --- writing ----------------------------------------------------------------------------------------------
 
+    /// By which road it came.
+    pub(crate) fn via(&self) -> Result<String, ApiError> {
+        Ok(self.text_header(&VIA, 40)?.unwrap_or("http").to_owned())
+    }
+
     pub(crate) fn request(&self, command: Command) -> Result<Request, ApiError> {
-        let via = self.text_header(&VIA, 40)?.unwrap_or("http").to_owned();
+        let via = self.via()?;
         let credential = self.bearer.map_or(Credential::None, |b| Credential::Token(b.hash));
         let (now, seed) = (self.board.clock.now(), self.board.clock.seed());
         let command = match versions(&self.head.headers)? {

@@ -58,6 +58,14 @@ impl Clock {
         z ^ (z >> 31)
     }
 
+    /// Random bits that stand nowhere else.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub(crate) fn chance(&self) -> Result<u128, getrandom::Error> {
+        Ok(self.session_id()?.0.as_u128())
+    }
+
     /// A new session's id.
     ///
     /// # Errors

@@ -95,6 +95,9 @@ impl ApiError {
     pub(crate) fn method_not_allowed(method: &http::Method) -> Self {
         Self::of("method_not_allowed", format!("{method} is not for this path"))
     }
+    pub(crate) fn storage_full() -> Self {
+        Self::of("storage_full", "the disk of the board is full: nothing was written")
+    }
     pub(crate) fn timeout() -> Self {
         Self::of("request_timeout", "the body did not arrive in time")
     }

@@ -127,20 +127,38 @@ pub(crate) struct Incoming {
     limit: u64,
     size: u64,
     hash: Sha256,
+    /// Never in memory, however small.
+    always: bool,
     small: Vec<u8>,
     file: Option<(File, Temporary)>,
 }
 
+/// A blob on the disk that has not got its name: whoever drops it removes it.
+pub(crate) struct Waiting {
+    blobs: Blobs,
+    sha256: String,
+    size: u64,
+    temporary: Temporary,
+}
+
 /// A file that is removed unless it got its name.
-struct Temporary {
+pub(crate) struct Temporary {
     path: PathBuf,
     named: bool,
+}
+
+impl Temporary {
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.named
             && let Err(e) = fs::remove_file(&self.path)
+            && e.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!("could not remove {}: {e}", self.path.display());
         }
@@ -178,9 +196,35 @@ impl Blobs {
         File::open(&path).map_err(at(&path))
     }
 
+    /// The size of a blob's file.
+    #[expect(clippy::unused_self, reason = "files of blobs are looked at here alone")]
+    pub(crate) fn size(&self, file: &File, sha256: &str) -> Result<u64, BlobError> {
+        file.metadata().map(|m| m.len()).map_err(at(Path::new(sha256)))
+    }
+
+    /// A file without a name, gone with whoever holds it.
+    pub(crate) fn scratch(&self) -> Result<File, BlobError> {
+        let name = self.temporary()?;
+        let mut open = OpenOptions::new();
+        open.read(true).write(true).create_new(true).mode(0o600);
+        open.open(&name.path).map_err(at(&name.path))
+    }
+
+    /// A name for what is on its way: removed with what is dropped, and whatever becomes of this process.
+    pub(crate) fn temporary(&self) -> Result<Temporary, BlobError> {
+        let name = new_secret("").map_err(|e| BlobError::Source(io::Error::other(e)))?;
+        Ok(Temporary { path: self.dir.join("incoming").join(name), named: false })
+    }
+
     /// Begins to take in a content of at most `limit` bytes.
     pub(crate) fn incoming(&self, limit: u64) -> Incoming {
-        Incoming { blobs: self.clone(), limit, size: 0, hash: Sha256::new(), small: Vec::new(), file: None }
+        let (hash, small) = (Sha256::new(), Vec::new());
+        Incoming { blobs: self.clone(), limit, size: 0, hash, always: false, small, file: None }
+    }
+
+    /// The same for what is a blob, however small.
+    pub(crate) fn incoming_blob(&self, limit: u64) -> Incoming {
+        Incoming { always: true, ..self.incoming(limit) }
     }
 }
 
@@ -192,7 +236,7 @@ impl Incoming {
             return Err(BlobError::TooLarge { limit: self.limit });
         }
         self.hash.update(piece);
-        if self.file.is_none() && self.size <= INLINE_BYTES {
+        if self.file.is_none() && !self.always && self.size <= INLINE_BYTES {
             self.small.extend_from_slice(piece);
             return Ok(());
         }
@@ -209,12 +253,11 @@ impl Incoming {
     }
 
     fn create(&self) -> Result<(File, Temporary), BlobError> {
-        let dir = self.blobs.dir.join("incoming");
-        let name = new_secret("").map_err(|e| BlobError::Source(io::Error::other(e)))?;
-        let path = dir.join(name);
+        let temporary = self.blobs.temporary()?;
+        let path = &temporary.path;
         let file =
-            OpenOptions::new().write(true).create_new(true).mode(0o400).open(&path).map_err(at(&path))?;
-        Ok((file, Temporary { path, named: false }))
+            OpenOptions::new().write(true).create_new(true).mode(0o400).open(path).map_err(at(path))?;
+        Ok((file, temporary))
     }
 
     /// Everything that a reader gives.
@@ -231,29 +274,53 @@ impl Incoming {
     }
 
     /// The whole content, kept: on disk and under its name if it is large.
-    pub(crate) fn keep(self) -> Result<Kept, BlobError> {
-        let sha256 = hex(&self.hash.finalize());
-        let Some((file, mut temporary)) = self.file else {
-            return Ok(Kept::Inline { sha256, bytes: self.small });
+    pub(crate) fn keep(mut self) -> Result<Kept, BlobError> {
+        if self.file.is_none() {
+            return Ok(Kept::Inline { sha256: hex(&self.hash.finalize()), bytes: self.small });
+        }
+        self.always = true;
+        let waiting = self.wait()?;
+        let (sha256, size) = (waiting.sha256.clone(), waiting.size);
+        let pin = waiting.name()?;
+        Ok(Kept::Blob { sha256, size, pin })
+    }
+
+    /// The whole content, on disk and synced, without its name yet.
+    pub(crate) fn wait(self) -> Result<Waiting, BlobError> {
+        let (file, temporary) = match self.file {
+            Some(there) => there,
+            None => self.create()?,
         };
         file.sync_all().map_err(at(&temporary.path))?;
-        let path = self.blobs.path(&sha256);
+        Ok(Waiting { sha256: hex(&self.hash.finalize()), blobs: self.blobs, size: self.size, temporary })
+    }
+}
+
+impl Waiting {
+    /// The hash of its content.
+    pub(crate) fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Gives it its name, to be held until its commit.
+    pub(crate) fn name(mut self) -> Result<Pin, BlobError> {
+        let path = self.blobs.path(&self.sha256);
         if let Some(parent) = path.parent() {
             make_dir(parent)?;
         }
         let mut pins = self.blobs.lock();
-        pins.entry(sha256.clone()).or_default().uploads += 1;
-        let pin = Pin { blobs: self.blobs.clone(), sha256: sha256.clone() };
+        pins.entry(self.sha256.clone()).or_default().uploads += 1;
+        let pin = Pin { blobs: self.blobs.clone(), sha256: self.sha256.clone() };
         // The same content under the same name: whoever reads it sees no difference.
         #[expect(clippy::disallowed_methods, reason = "synced before, and its folder after")]
-        let renamed = fs::rename(&temporary.path, &path);
+        let renamed = fs::rename(&self.temporary.path, &path);
         drop(pins);
         renamed.map_err(at(&path))?;
-        temporary.named = true;
+        self.temporary.named = true;
         if let Some(parent) = path.parent() {
             sync_dir(parent)?;
         }
-        Ok(Kept::Blob { sha256, size: self.size, pin })
+        Ok(pin)
     }
 }
 

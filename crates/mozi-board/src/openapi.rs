@@ -348,6 +348,11 @@ fn good(route: &Route, status: u16, schemas: &mut Named) -> Value {
         Some("application/octet-stream") => {
             content.insert("*/*".to_owned(), json!({ "schema": {} }));
         }
+        // A project in one of its two forms.
+        Some(tar @ "application/x-tar") => {
+            content.insert(tar.to_owned(), json!({ "schema": {} }));
+            content.insert(mozi_api::import::LINES.to_owned(), json!({ "schema": {} }));
+        }
         Some(other) => {
             content.insert(other.to_owned(), json!({ "schema": text }));
         }
@@ -410,8 +415,9 @@ fn operation(route: &Route, schemas: &mut Named) -> Value {
         );
     }
     if let Some(line) = route.doc.lines {
-        let content = json!({ mozi_api::import::LINES: { "schema": line(schemas) } });
-        let about = "One such object a line.";
+        let mut content = json!({ mozi_api::import::LINES: { "schema": line(schemas) } });
+        put(&mut content, "application/x-tar", json!({ "schema": {} }));
+        let about = "One such object a line; or the archive of a whole project, which an admin takes in where nothing is yet.";
         put(
             &mut operation,
             "requestBody",
@@ -443,6 +449,7 @@ fn document() -> Value {
     named::<Role>(&mut schemas);
     named::<SessionId>(&mut schemas);
     named::<mozi_api::query::Sort>(&mut schemas);
+    named::<mozi_api::query::Format>(&mut schemas);
     named::<mozi_api::files::LogStreamWord>(&mut schemas);
     let mut paths = Map::new();
     for route in table() {

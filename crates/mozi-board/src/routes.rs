@@ -19,8 +19,8 @@ use mozi_api::{
     import::ImportReply,
     project::{CreateProject, PatchProject, Project},
     query::{
-        CleanQuery, EventsQuery, ExpandQuery, ImportQuery, LogQuery, PageQuery, PromptQuery, SessionsQuery,
-        TasksQuery,
+        CleanQuery, EventsQuery, ExpandQuery, ExportQuery, ImportQuery, LogQuery, PageQuery, PromptQuery,
+        SessionsQuery, TasksQuery,
     },
     report::{CommentReply, NewComment, NewOutput, OutputReply, OutputUpload, StatusReply, StatusReport},
     runner::{
@@ -44,6 +44,7 @@ use crate::{
 mod agents;
 mod attempts;
 mod events;
+mod export;
 mod house;
 mod import;
 mod logs;
@@ -78,7 +79,8 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
 
     get("/api/projects/{p}/tasks", A::READ_EVENTS, tasks::list).says("Tasks of a project").asks::<TasksQuery>().lists::<Task>(),
     post("/api/projects/{p}/tasks", A::CREATE, tasks::create).says("Makes a task").takes::<CreateTask>().makes::<Task>().or_finds().tagged().refuses(&["duplicate_id", "dependency_cycle", "project_archived"]),
-    post("/api/projects/{p}/import", A::OPERATE, import::import).says("Makes many tasks, one a line, all or none").asks::<ImportQuery>().takes_lines::<CreateTask>().answers::<ImportReply>().refuses(&["project_archived"]),
+    post("/api/projects/{p}/import", A::OPERATE, import::import).says("Makes many tasks, one a line, all or none; or takes in a whole project that was exported").asks::<ImportQuery>().takes_lines::<CreateTask>().answers::<ImportReply>().refuses(&["project_archived", "project_not_empty"]),
+    get("/api/projects/{p}/export", A::READ, export::export).says("A whole project as one archive, or its tasks as new ones").asks::<ExportQuery>().text("application/x-tar"),
     get("/api/projects/{p}/tasks/{t}", A::READ_TASK, tasks::show).says("A task; `expand=all` with all that hangs on it").asks::<ExpandQuery>().answers::<Task>().tagged(),
     patch("/api/projects/{p}/tasks/{t}", A::OPERATE, tasks::edit).says("Changes what a task's author says").takes::<PatchTask>().answers::<Task>().tagged().if_match().refuses(&["session_active"]),
     get("/api/projects/{p}/tasks/{t}/prompt", A::READ_OWN, tasks::prompt).says("What an agent would be told now").asks::<PromptQuery>().answers::<PromptPreview>(),

@@ -18,6 +18,16 @@ where
     })
 }
 
+/// Starts `work` that blocks, called `name` in the log, on a thread of its own kind.
+pub(crate) fn blocking(name: &'static str, work: impl FnOnce() + Send + 'static) {
+    let guarded = move || {
+        if let Err(panic) = std::panic::catch_unwind(AssertUnwindSafe(work)) {
+            tracing::error!(task = name, "panicked: {}", what(&*panic));
+        }
+    };
+    drop(tokio::task::spawn_blocking(guarded));
+}
+
 /// Waits until a point in time. For deadlines and heartbeats: what waits for an event waits for the event.
 pub(crate) async fn until(at: tokio::time::Instant) {
     tokio::time::sleep_until(at).await;

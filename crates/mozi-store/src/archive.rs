@@ -6,7 +6,7 @@
 
 use std::{io, time::Duration};
 
-use mozi_core::{Actor, ProjectId, archive::Staged};
+use mozi_core::{Actor, ProjectId, Task, TaskId, Until, archive::Staged};
 
 pub use staging::{BadArchive, Staging};
 
@@ -302,6 +302,21 @@ impl Store {
             }
             Ok(export::blobs(db, project)?)
         })
+    }
+
+    /// Gives every task of a project in the order of creation with what it waits for, all of one moment, until `take`
+    /// has enough. Blocks until all is given.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn new_tasks(
+        &self,
+        project: &ProjectId,
+        take: impl FnMut(&Task, &[(TaskId, Until)]) -> bool,
+    ) -> Result<(), ReadError> {
+        let failed = |e: crate::OpenError| ReadError::Unavailable(e.to_string());
+        let mut connection = ReadConnection::open(&self.inner.path).map_err(failed)?;
+        connection.whole(EXPORT_LIMIT, |db| Ok(crate::sqlite::archive::new_tasks(db, project, take)?))
     }
 
     /// Ends what was staged for this board: see [`Staging::finish`].

@@ -14,8 +14,8 @@ use crate::{
     page::Page,
     project::{CreateProject, PatchProject, Project},
     query::{
-        CleanQuery, EventsQuery, Expand, ImportQuery, LogQuery, PageQuery, PromptQuery, SessionsQuery,
-        TasksQuery, escape,
+        CleanQuery, EventsQuery, Expand, ExportQuery, ImportQuery, LogQuery, PageQuery, PromptQuery,
+        SessionsQuery, TasksQuery, escape,
     },
     report::{CommentReply, NewComment, NewOutput, OutputReply, StatusReply, StatusReport},
     server::{Drain, Draining, Reloaded},
@@ -78,7 +78,12 @@ impl Client {
     pub async fn create_task(&self, project: &ProjectId, body: &CreateTask) -> Result<Task, ClientError> {
         self.json(Call::post(format!("/api/projects/{project}/tasks")).json(body)?).await
     }
-    /// Many new tasks, one a line, all or none.
+    /// A whole project, or its tasks as new ones.
+    pub async fn export(&self, project: &ProjectId, query: ExportQuery) -> Result<ByteStream, ClientError> {
+        let path = format!("/api/projects/{project}/export{}", query.encode());
+        self.bytes(Call::get(path).patient(LONG)).await
+    }
+    /// Many new tasks, one a line, all or none; or a whole project.
     pub async fn import(
         &self,
         project: &ProjectId,

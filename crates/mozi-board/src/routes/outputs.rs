@@ -300,7 +300,7 @@ fn shown(reply: Reply, mut notes: Vec<String>) -> Outcome {
 }
 
 /// Removes the blob of a refused output, unless something mentions it. Where that is not known, it stays.
-async fn give_up(call: &Call, pin: Pin) {
+pub(super) async fn give_up(call: &Call, pin: Pin) {
     let unused = matches!(call.board.store.blob_used(pin.sha256()).await, Ok(false));
     if !unused {
         return;

@@ -1,6 +1,8 @@
 //! Tests of the board through its router, in process, and over sockets where limits are tried.
 
 #[cfg(test)]
+mod archive;
+#[cfg(test)]
 mod conform;
 #[cfg(test)]
 mod contract;

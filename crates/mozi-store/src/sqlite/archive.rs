@@ -1,9 +1,9 @@
 //! The database beside the board's, and how its rows become the board's.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use mozi_core::{
-    Attempt, AttemptNumber, Dependency, Event, Project, ProjectId, SessionId, Task, TaskId, TaskKey,
+    Attempt, AttemptNumber, Dependency, Event, Project, ProjectId, SessionId, Task, TaskId, TaskKey, Until,
 };
 use rusqlite::{Connection, params};
 
@@ -128,6 +128,35 @@ pub(crate) fn histories(
         each(task, a, e)?;
     }
     Ok(events.next.map(|(t, _)| t).or_else(|| attempts.next.map(|(t, _)| t)))
+}
+
+/// Every task of a project in the order of creation, with what it waits for.
+pub(crate) fn new_tasks(
+    db: &Connection,
+    project: &ProjectId,
+    mut take: impl FnMut(&Task, &[(TaskId, Until)]) -> bool,
+) -> Sql<()> {
+    let mut waits: HashMap<TaskId, Vec<(TaskId, Until)>> = HashMap::new();
+    let all = "SELECT task_id, depends_on, until FROM dependencies WHERE project_id = ?1 ORDER BY task_id, depends_on";
+    for (task, on, until) in load::all(db, all, [project.as_str()], |row| {
+        let c = &mut Columns::from(row, 0);
+        Ok((c.id::<TaskId>()?, c.id()?, c.word(Until::parse)?))
+    })? {
+        waits.entry(task).or_default().push((on, until));
+    }
+    let mut tasks = db.prepare(select!(
+        rows::TASK,
+        "tasks t JOIN task_texts x USING (id) WHERE t.project_id = ?1 ORDER BY t.id"
+    ))?;
+    let mut rows = tasks.query([project.as_str()])?;
+    while let Some(row) = rows.next()? {
+        let task = rows::task(row)?;
+        let on = waits.remove(&task.key.task).unwrap_or_default();
+        if !take(&task, &on) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Sessions are named once on a board: where an id is taken there, the attempt gets another.

@@ -35,9 +35,9 @@ pub(crate) enum TaskCommand {
         #[arg(required = true, value_name = "ID")]
         ids: Vec<String>,
     },
-    /// Add many tasks, one a line, all or none
+    /// Add many tasks, one a line, all or none; or take in a whole project that was exported
     #[command(
-        after_help = "Each line is a JSON object with the fields of a new task: title, task_id, description, task_type, priority,\nmust_haves, agent, depends_on, not_before, timeout_seconds, max_attempts, review, parent, labels, metadata, held.\nThey may wait for each other in any order. Every wrong line is named, and then nothing is added.\n\nExamples:\n  mozi task import tasks.jsonl\n  printf '%s\\n' '{\"title\":\"one\",\"task_id\":\"a\"}' '{\"title\":\"two\",\"depends_on\":[\"a\"]}' | mozi task import - --dry-run"
+        after_help = "Each line is a JSON object with the fields of a new task: title, task_id, description, task_type, priority,\nmust_haves, agent, depends_on, not_before, timeout_seconds, max_attempts, review, parent, labels, metadata, held.\nThey may wait for each other in any order. Every wrong line is named, and then nothing is added.\n\nThe archive of a whole project is known by its content. It goes where nothing is yet; -p names a new project. What was at\nwork where it comes from arrives blocked (imported_live).\n\nExamples:\n  mozi task import tasks.jsonl\n  printf '%s\\n' '{\"title\":\"one\",\"task_id\":\"a\"}' '{\"title\":\"two\",\"depends_on\":[\"a\"]}' | mozi task import - --dry-run\n  mozi task import app.mozi.tar -p app"
     )]
     Import {
         /// The file; `-` for standard input
@@ -46,6 +46,21 @@ pub(crate) enum TaskCommand {
         /// Only look whether it would be taken in
         #[arg(long)]
         dry_run: bool,
+    },
+    /// Write a whole project into one file
+    #[command(
+        after_help = "Everything of the project is in it: settings, tasks, attempts, outputs with their bytes, comments, events; no tokens.\n`mozi task import` reads it back, here or on another board.\n\nExamples:\n  mozi task export -p app -o app.mozi.tar\n  mozi task export -p app --tasks-only -o tasks.jsonl"
+    )]
+    Export {
+        /// The file; `-` for standard output [default: PROJECT.mozi.tar, or PROJECT.jsonl]
+        #[arg(short = 'o', long = "output", value_name = "FILE|-")]
+        output: Option<PathBuf>,
+        /// Only the tasks, as new ones, one a line
+        #[arg(long)]
+        tasks_only: bool,
+        /// Write over a file that is there
+        #[arg(long)]
+        force: bool,
     },
     /// Change a task; for its next attempt
     #[command(

@@ -2,15 +2,15 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
-    path::Path,
+    io::{self, Read, Write as _},
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use mozi_api::{
     ClientError,
     import::{BadLine, ImportReply},
-    query::ImportQuery,
+    query::{ExportFormat, ExportQuery, ImportQuery},
     transport,
 };
 use mozi_core::ProjectId;
@@ -29,7 +29,79 @@ const STEP: Duration = Duration::from_millis(250);
 pub(super) async fn import(context: &Context, file: &Path, dry_run: bool) -> Result<()> {
     let project = context.project().await?;
     let (source, size) = open(file)?;
-    lines(context, &project, source, size, dry_run).await
+    let failed = |e: io::Error| Failure::io("read", file, &e);
+    // What it is, its content says.
+    let mut beginning = Vec::new();
+    let mut source = source;
+    source.by_ref().take(512).read_to_end(&mut beginning).map_err(failed)?;
+    let whole = beginning.get(257..262) == Some(b"ustar");
+    if whole {
+        context.person_only("`task import` of a whole project")?;
+    } else {
+        // Whether it may at all is asked before anything large is sent.
+        context.ask(context.client.project(&project)).await?;
+    }
+    let source = Box::new(io::Cursor::new(beginning).chain(source));
+    let body = transport::reader(Progress::new(source, size), size);
+    let query = ImportQuery { dry_run: dry_run.then_some(true) };
+    let reply = context.client.import(&project, body, query, None).await;
+    let reply = reply.map_err(|e| bad_lines(context, &e).unwrap_or_else(|| explained(context, &e)))?;
+    told(context, &project, &reply, whole)
+}
+
+fn explained(context: &Context, error: &ClientError) -> Failure {
+    let failure = context.failure(error);
+    match error.code() {
+        Some("project_not_empty") => failure.hint("-p names another project; a new one is made"),
+        _ => failure,
+    }
+}
+
+/// Writes a project into a file: whole and synced, or not at all.
+pub(super) async fn export(
+    context: &Context,
+    output: Option<PathBuf>,
+    tasks_only: bool,
+    force: bool,
+) -> Result<()> {
+    let project = context.project().await?;
+    let ending = if tasks_only { "jsonl" } else { "mozi.tar" };
+    let to = output.unwrap_or_else(|| PathBuf::from(format!("{project}.{ending}")));
+    if to != Path::new("-") && !force && to.exists() {
+        return Err(Failure::new(format!("{} is there already", to.display()))
+            .hint("-o names another file, --force writes over it"));
+    }
+    let query = ExportQuery { format: tasks_only.then(|| ExportFormat::Tasks.into()) };
+    let mut content = context.ask(context.client.export(&project, query)).await?;
+    let size = content.headers().get("content-length").and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let mut progress = Meter::new("received", size);
+    if to == Path::new("-") {
+        while let Some(piece) = context.ask(content.next()).await? {
+            progress.add(piece.len());
+            context.out.bytes(&piece)?;
+        }
+        return progress.whole();
+    }
+    let folder = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let failed = |e: io::Error| Failure::io("write", &to, &e);
+    // Beside it, and renamed when it is whole and on the disk: for its owner alone, as it holds all that was said.
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    while let Some(piece) = context.ask(content.next()).await? {
+        progress.add(piece.len());
+        file.write_all(&piece).map_err(failed)?;
+    }
+    let received = progress.sent;
+    progress.whole()?;
+    file.as_file().sync_all().map_err(failed)?;
+    let kept = if force { file.persist(&to) } else { file.persist_noclobber(&to) };
+    kept.map_err(|e| failed(e.error))?;
+    File::open(folder).and_then(|f| f.sync_all()).map_err(failed)?;
+    if context.out.json() {
+        let value =
+            serde_json::json!({ "project_id": project.to_string(), "file": to, "size_bytes": received });
+        return context.out.value(&value);
+    }
+    context.out.line(format!("wrote {project} to {} ({})", to.display(), bytes(received)))
 }
 
 type Source = Box<dyn Read + Send>;
@@ -48,33 +120,30 @@ fn open(file: &Path) -> Result<(Source, Option<u64>)> {
     Ok((Box::new(opened), about.is_file().then_some(about.len())))
 }
 
-async fn lines(
-    context: &Context,
-    project: &ProjectId,
-    source: Source,
-    size: Option<u64>,
-    dry_run: bool,
-) -> Result<()> {
-    // Whether it may at all is asked before anything large is sent.
-    context.ask(context.client.project(project)).await?;
-    let body = transport::reader(Progress::new(source, size), size);
-    let query = ImportQuery { dry_run: dry_run.then_some(true) };
-    let reply = context.client.import(project, body, query, None).await;
-    let reply = reply.map_err(|e| bad_lines(context, &e).unwrap_or_else(|| context.failure(&e)))?;
-    told(context, project, &reply)
-}
-
-fn told(context: &Context, project: &ProjectId, reply: &ImportReply) -> Result<()> {
+fn told(context: &Context, project: &ProjectId, reply: &ImportReply, whole: bool) -> Result<()> {
     if context.out.json() {
         return context.out.value(reply);
     }
     let tasks = |n: u64| if n == 1 { "1 task".to_owned() } else { format!("{n} tasks") };
-    let done = if reply.dry_run { "would add" } else { "added" };
+    let done = match (whole, reply.dry_run) {
+        (false, false) => "added",
+        (false, true) => "would add",
+        (true, false) => "took in",
+        (true, true) => "would take in",
+    };
     let there = match reply.existing {
         0 => String::new(),
         n => format!("; {} there already", if n == 1 { "1 is".into() } else { format!("{n} are") }),
     };
-    context.out.line(format!("{done} {} to {project}{there}", tasks(reply.created)))?;
+    let to = if whole { "as" } else { "to" };
+    context.out.line(format!("{done} {} {to} {project}{there}", tasks(reply.created)))?;
+    if reply.were_live > 0 {
+        let hint = format!("mozi task list -p {project} --status blocked");
+        output::note(format!(
+            "note: {} at work where it comes from: blocked here until a person decides (`{hint}`)",
+            if reply.were_live == 1 { "1 was".to_owned() } else { format!("{} were", reply.were_live) }
+        ));
+    }
     for warning in &reply.warnings {
         output::note(format!("note: {warning}"));
     }
@@ -103,9 +172,9 @@ fn bad_lines(context: &Context, error: &ClientError) -> Option<Failure> {
     Some(failure.hint("`--dry-run` looks without adding anything"))
 }
 
-/// Says how much was sent, to a person who looks, once it takes longer.
-struct Progress {
-    source: Source,
+/// Says how far it is, to a person who looks, once it takes longer.
+struct Meter {
+    word: &'static str,
     size: Option<u64>,
     sent: u64,
     began: Instant,
@@ -113,41 +182,63 @@ struct Progress {
     watched: bool,
 }
 
-impl Progress {
-    fn new(source: Source, size: Option<u64>) -> Self {
-        let began = Instant::now();
-        Self { source, size, sent: 0, began, said: None, watched: output::watched() }
+impl Meter {
+    fn new(word: &'static str, size: Option<u64>) -> Self {
+        Self { word, size, sent: 0, began: Instant::now(), said: None, watched: output::watched() }
     }
 
-    fn say(&mut self, read: usize) {
+    fn add(&mut self, more: usize) {
+        self.sent += more as u64;
         let now = Instant::now();
         let due = self.said.map_or(self.began + PATIENCE, |said| said + STEP);
-        if !self.watched || (now < due && (read > 0 || self.said.is_none())) {
-            return;
+        if self.watched && now >= due {
+            self.said = Some(now);
+            let of = self.size.map_or_else(String::new, |size| format!(" of {}", bytes(size)));
+            output::progress(&format!("{} {}{of}", self.word, bytes(self.sent)));
         }
-        self.said = Some(now);
-        let of = self.size.map_or_else(String::new, |size| format!(" of {}", bytes(size)));
-        if read > 0 {
-            output::progress(&format!("sent {}{of}", bytes(self.sent)));
-        } else {
-            output::progress("all is sent; the board writes it");
+    }
+
+    /// All has come that was announced.
+    fn whole(self) -> Result<()> {
+        match self.size {
+            Some(size) if size != self.sent => Err(Failure::new(format!(
+                "the export was cut off after {} of {}",
+                bytes(self.sent),
+                bytes(size)
+            ))
+            .hint("the board's log says why")),
+            _ => Ok(()),
         }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        if self.said.is_some() {
+            output::progress("");
+        }
+    }
+}
+
+/// A source that says how much of it was sent.
+struct Progress {
+    source: Source,
+    meter: Meter,
+}
+
+impl Progress {
+    fn new(source: Source, size: Option<u64>) -> Self {
+        Self { source, meter: Meter::new("sent", size) }
     }
 }
 
 impl Read for Progress {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
-        self.sent += read as u64;
-        self.say(read);
-        Ok(read)
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.said.is_some() {
-            output::progress("");
+        self.meter.add(read);
+        if read == 0 && self.meter.said.is_some() {
+            output::progress("all is sent; the board takes it in");
         }
+        Ok(read)
     }
 }

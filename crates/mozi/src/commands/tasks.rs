@@ -49,6 +49,9 @@ pub(crate) async fn run(context: &Context, command: TaskCommand) -> Result<()> {
             context.out.line(preview.text)
         }
         TaskCommand::Import { file, dry_run } => super::archive::import(context, &file, dry_run).await,
+        TaskCommand::Export { output, tasks_only, force } => {
+            super::archive::export(context, output, tasks_only, force).await
+        }
         TaskCommand::Wait { ids, until_final } => {
             let until = if until_final { Wait::Final } else { Wait::Decision };
             wait::run(context, &ids, until).await

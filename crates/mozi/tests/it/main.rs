@@ -11,6 +11,7 @@
     reason = "this is test code: what it cannot do fails the test"
 )]
 
+mod archive;
 mod command_line;
 mod config;
 mod documents;

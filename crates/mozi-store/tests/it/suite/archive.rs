@@ -263,7 +263,7 @@ fn what_is_wrong_is_said_and_leaves_the_board_as_it_was() {
         let at = first("attempts")(l);
         l.insert(at, ("dependencies", line.into()));
     });
-    wrong("a count", "unmet", &|l| {
+    wrong("a count", "not met", &|l| {
         let at = l.iter().position(|l| l.0 == "tasks" && l.1.contains("\"waits\"")).unwrap();
         l[at].1 = l[at].1.replace("\"unmet\":1", "\"unmet\":0");
     });

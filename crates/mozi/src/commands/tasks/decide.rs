@@ -91,7 +91,8 @@ pub(super) async fn run(context: &Context, command: TaskCommand) -> Result<()> {
         | TaskCommand::Edit(_)
         | TaskCommand::Prompt { .. }
         | TaskCommand::Wait { .. }
-        | TaskCommand::Import { .. } => Err(Failure::usage("this is no decision")),
+        | TaskCommand::Import { .. }
+        | TaskCommand::Export { .. } => Err(Failure::usage("this is no decision")),
     }
 }
 
