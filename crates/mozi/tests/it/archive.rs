@@ -14,7 +14,7 @@ fn worker() -> Setup {
     let script = format!(
         "{WORKING}mozi output add --title result --type document --content \"结果 of $MOZI_TASK\"\nmozi report review\n"
     );
-    Setup::agents(&[("coder", "work.sh", "")]).program(&script)
+    Setup::agents(&[("coder", &script, "")])
 }
 
 fn incoming(board: &Board) -> Vec<String> {
@@ -26,13 +26,15 @@ fn incoming(board: &Board) -> Vec<String> {
 fn lines_from_a_file_and_every_wrong_one_is_named() {
     let board = worker().start();
     let file = board.path("tasks.jsonl");
-    fs::write(&file, "{\"title\":\"one\",\"task_id\":\"a\",\"held\":true}\n{\"title\":\"two\",\"depends_on\":[\"b\"]}\n{\"titl\":1}\n").unwrap();
+    fs::write(&file, "{\"title\":\"one\",\"task_id\":\"a\",\"held\":true}\n{\"title\":\"two\",\"depends_on\":[\"b\"]}\n{\"titl\":1,\"task_id\":\"c\"}\n").unwrap();
     let file = file.to_str().unwrap();
     let out = board.mozi(&["task", "import", file]);
     assert_eq!(out.status.code(), Some(1), "{}", text(&out));
-    for said in
-        ["line 2: `depends_on` names task b", "line 3: `titl`", "2 lines are wrong, and nothing was added"]
-    {
+    for said in [
+        "line 2: `depends_on` names task b",
+        "line 3 (c): `titl`",
+        "2 lines are wrong, and nothing was added",
+    ] {
         assert!(text(&out).contains(said), "{said}: {}", text(&out));
     }
     let out = board.mozi(&["--json", "task", "import", file]);
