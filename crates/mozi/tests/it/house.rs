@@ -433,3 +433,65 @@ fn a_damaged_output_is_noticed_by_the_doctor_and_by_a_backup() {
     );
     end(board, &live);
 }
+
+/// Killed at any moment, a backup is whole or has no name, and the board has lost nothing.
+#[test]
+fn a_backup_that_is_killed_has_no_name() {
+    let (mut board, done, live) = busy();
+    let file = board.path("killed.tar");
+    for wait in [0_u64, 2, 5, 10, 20] {
+        let mut child = board.mozi_command(&["backup", file.to_str().unwrap(), "--force"]).spawn().unwrap();
+        let begun = std::time::Instant::now();
+        while begun.elapsed().as_millis() < u128::from(wait) {
+            std::thread::yield_now();
+        }
+        drop(child.kill());
+        child.wait().unwrap();
+        if file.exists() {
+            board.ok(&["restore", file.to_str().unwrap(), "--verify"]);
+        }
+    }
+    // The other side: the board is killed while somebody takes one from it.
+    let mut child = board.mozi_command(&["backup", file.to_str().unwrap(), "--force"]).spawn().unwrap();
+    board.down(9);
+    child.wait().unwrap();
+    if file.exists() {
+        board.ok(&["restore", file.to_str().unwrap(), "--verify"]);
+    }
+    board.up();
+    assert_eq!(board.task(&done)["status"], "done");
+    board.ok(&["backup", file.to_str().unwrap(), "--force"]);
+    end(board, &live);
+}
+
+/// A restore that is killed has left no board, or a whole one; once more, and it is there.
+#[test]
+fn a_restore_that_is_killed_is_begun_again() {
+    let (mut board, done, live) = busy();
+    let file = board.path("saved.tar");
+    let file = file.to_str().unwrap();
+    board.ok(&["backup", file]);
+    board.ok(&["task", "cancel", &live]);
+    for (n, wait) in [0_u64, 3, 6, 10, 15, 25, 40].into_iter().enumerate() {
+        let to = board.path(&format!("to-{n}"));
+        let args = ["restore", file, "--data", to.to_str().unwrap()];
+        let mut child = board.mozi_command(&args).spawn().unwrap();
+        let begun = std::time::Instant::now();
+        while begun.elapsed().as_millis() < u128::from(wait) {
+            std::thread::yield_now();
+        }
+        drop(child.kill());
+        child.wait().unwrap();
+        if !to.join("mozi.db").exists() {
+            board.ok(&args);
+        }
+        let check = board.mozi(&["doctor", "--all-outputs", "--data", to.to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&check.stdout).into_owned();
+        assert!(said.contains("all 1 that lie in files are what was delivered"), "{wait} ms: {said}");
+        assert!(!said.contains("wrong  rules"), "{said}");
+    }
+    assert_eq!(board.task(&done)["status"], "done");
+    board.down(15);
+    board.up();
+    board.finish();
+}
