@@ -590,7 +590,52 @@ def cli():
     m.stop()
 
 
-GROUPS = {"callbacks": callbacks, "start": start, "tasks": tasks, "memory": memory, "history": history, "paused": paused, "sse": sse, "cli": cli}
+def archive():
+    """100,000 tasks in and out, as lines and as a whole project, and how long an agent's word waits meanwhile."""
+    n = 100_000
+    m = board("archive")
+    task, token = m.hold()
+    env = {**{k: v for k, v in os.environ.items() if not k.startswith("MOZI_")}, "MOZI_DATA": m.data, "MOZI_CONFIG": m.config}
+    lines, tar = os.path.join(m.folder, "tasks.jsonl"), os.path.join(m.folder, "lines.mozi.tar")
+    with open(lines, "w") as f:
+        for i in range(n):
+            f.write(json.dumps({"title": f"task number {i}", "task_id": f"t{i}", "description": "some words " * 10, "held": i % 2 == 0}) + "\n")
+    worst, ended = [0.0], threading.Event()
+
+    def speak():
+        c = http.client.HTTPConnection("127.0.0.1", m.port, timeout=120)
+        while not ended.is_set():
+            began = time.perf_counter()
+            c.request("POST", f"/api/projects/default/tasks/{task}/comments", json.dumps({"body": "still here"}),
+                      {"authorization": f"Bearer {token}", "content-type": "application/json"})
+            c.getresponse().read()
+            worst[0] = max(worst[0], time.perf_counter() - began)
+            time.sleep(0.01)
+
+    speaker = threading.Thread(target=speak)
+    speaker.start()
+    took = {}
+    for i in range(ROUNDS):
+        m.call("POST", "/api/projects", {"project_id": f"lines{i}"})
+        for what, args in {
+            "import of 100,000 lines": ("import", lines, "-p", f"lines{i}"),
+            "export of 100,000 tasks as lines": ("export", "-p", f"lines{i}", "--tasks-only", "--force", "-o", tar + ".jsonl"),
+            "export of a project of 100,000 tasks": ("export", "-p", f"lines{i}", "--force", "-o", tar),
+            "import of a project of 100,000 tasks": ("import", tar, "-p", f"whole{i}"),
+        }.items():
+            worst[0] = 0.0
+            ms = process_ms(env, MOZI, "task", *args)
+            took.setdefault(what, []).append((ms / 1000, worst[0]))
+    ended.set()
+    speaker.join()
+    for what, all_of in took.items():
+        limit(what, round(statistics.median(t for t, _ in all_of), 2), n / 20_000, "s")
+        limit(f"{what}: the longest wait of a callback", round(max(w for _, w in all_of), 2), 5, "s")
+    m.end_sessions()
+    m.stop()
+
+
+GROUPS = {"callbacks": callbacks, "start": start, "tasks": tasks, "memory": memory, "history": history, "paused": paused, "sse": sse, "cli": cli, "archive": archive}
 
 for name in sys.argv[1:] or GROUPS:
     print(f"# {name}", flush=True)

@@ -54,6 +54,8 @@ struct Frame {
 /// One stream's part of a batch.
 #[derive(Debug, Clone)]
 pub(crate) struct Piece {
+    /// Its oldest event.
+    pub(crate) first: u64,
     /// Its newest event.
     pub(crate) position: u64,
     /// What to send.
@@ -93,7 +95,8 @@ impl Batch {
         };
         let last = frames.last().filter(|f| f.position > seen)?;
         let from = frames.iter().take_while(|f| f.position <= seen).last().map_or(0, |f| f.end);
-        Some(Piece { position: last.position, bytes: bytes.slice(from..) })
+        let first = frames.iter().map(|f| f.position).find(|p| *p > seen)?;
+        Some(Piece { first, position: last.position, bytes: bytes.slice(from..) })
     }
 }
 

@@ -198,9 +198,14 @@ impl Watcher {
                     if batch.revoked && !is_still_welcome(&self.call).await {
                         return None;
                     }
-                    if let Some(Piece { position, bytes }) =
+                    if let Some(Piece { first, position, bytes }) =
                         batch.after(self.source.project.as_ref(), self.seen)
                     {
+                        // A project that was taken in brought a history that is in no batch.
+                        if self.source.project.is_some() && first > self.seen.saturating_add(1) {
+                            self.behind = true;
+                            continue;
+                        }
                         self.seen = position;
                         return Some(bytes);
                     }

@@ -185,6 +185,28 @@ async fn many_watchers_get_everything_in_order() {
 }
 
 #[tokio::test]
+async fn who_watches_a_project_sees_the_history_that_is_taken_in() {
+    let from = TestBoard::new().await;
+    for _ in 0..3 {
+        from.post("/api/projects/default/tasks", OPERATOR, &json!({ "title": "t" })).await.expect(201);
+    }
+    let archive = from.get("/api/projects/default/export", ADMIN).await.bytes;
+    let to = TestBoard::new().await;
+    let before = to.get(EVENTS, ADMIN).await.expect(200)["items"].as_array().unwrap().len();
+    let mut reader = Reader::open(&to, EVENTS, ADMIN, None).await;
+    let path = "/api/projects/default/import";
+    let taken = to.ask(&Method::POST, path).token(ADMIN).raw("application/x-tar", archive).send().await;
+    taken.expect(200);
+    let mut kinds = Vec::new();
+    for n in 1..=5 {
+        let (id, kind, _) = reader.next().await.unwrap();
+        assert_eq!(id, (before + n).to_string(), "{kinds:?}");
+        kinds.push(kind);
+    }
+    assert_eq!(kinds, ["project_created", "task_created", "task_created", "task_created", "notice"]);
+}
+
+#[tokio::test]
 async fn a_stream_ends_with_its_token() {
     let board = with_task().await;
     let token = board.post("/api/tokens", ADMIN, &json!({ "name": "x", "role": "viewer" })).await.expect(201);
