@@ -3,16 +3,21 @@
 use std::collections::{BTreeSet, HashSet};
 
 use mozi_core::{
-    ActorKind, Command, Event, EventKind, Outcome, Reason, Role, Status, TaskKey, Timestamp, Until,
-    WaitingFor,
+    ActorKind, Command, Event, EventKind, Outcome, Project, Reason, Refusal, Role, Status, TaskKey,
+    Timestamp, Until, WaitingFor,
+    archive::{Staged, settle},
     command::{
         Cause, ConfigRead, ImportLine, ImportTasks, Offer, Report, SessionNote, SettingChange, StartSession,
         TaskPatch,
     },
-    event::{Folded, Snapshot, fold, snapshot::PRUNED},
+    event::{
+        Folded, Snapshot, fold,
+        snapshot::{IMPORTED, PRUNED},
+    },
     memory::{Failed, MemoryBoard},
     project::{Dispatch, OnNoVerdict, RequireOutput, RetryOrBlock, Review},
     session::{HeldUp, HoldUp},
+    task::StatusCounts,
     task::Task,
     transition::{Mover, permits},
     waiting::{self, Floor},
@@ -268,6 +273,60 @@ impl Play {
             attempt_number: None,
             claimed_agent: Some(claimed.to_string()),
         }))
+    }
+
+    /// Whatever a project has come to, another board takes it in: what lived is settled and told, and all rules hold.
+    fn check_adopted(&self) {
+        let mut from = self.w.board.clone();
+        let came = from.projects[&project()].clone();
+        from.events.retain(|e| e.project == Some(project()));
+        let (mut last_event, mut were_live) = (came.last_event, 0);
+        let mut counts = [0; 8];
+        for key in from.tasks.keys().cloned().collect::<Vec<_>>() {
+            let mut attempts: Vec<_> = from.attempts_of(&key).cloned().collect();
+            let task = from.tasks.get_mut(&key).unwrap();
+            let before = task.state.status;
+            settle(task, &mut attempts, self.w.now);
+            were_live += u64::from(before != task.state.status);
+            counts[Status::ALL.iter().position(|s| *s == task.state.status).unwrap()] += 1;
+            let task = task.clone();
+            if fold(from.events_of(&key)) != Some(Folded::of(&task, &attempts)) {
+                last_event += 1;
+                let snapshot = Snapshot::of(&task, &attempts, IMPORTED);
+                let like = from.events.last().unwrap().clone();
+                from.events.push(Event {
+                    id: last_event,
+                    task: Some(key.task.clone()),
+                    kind: EventKind::TaskSnapshot(Box::new(snapshot)),
+                    ..like
+                });
+            }
+            for mut a in attempts {
+                a.token_hash = None;
+                from.attempts.insert((key.clone(), a.number), a);
+            }
+        }
+        let mut to = World::new();
+        to.now = self.w.now;
+        let counts = StatusCounts::from_array(counts);
+        let staged = Staged {
+            name: "s".into(),
+            project: Project { last_event, counts, ..came },
+            first_event: 1,
+            board_id: "elsewhere".into(),
+            were_live,
+        };
+        to.board.staged.insert("s".into(), from);
+        // `ask` looks the whole board over.
+        to.ok(Who::Admin, Command::AdoptProject(Box::new(staged.clone())));
+        assert!(to.board.attempts.values().all(|a| !a.is_open()));
+        let live = |s: &Status| matches!(s, Status::Claimed | Status::Working);
+        assert!(!to.board.tasks.values().any(|t| live(&t.state.status)));
+        if !to.board.tasks.is_empty() {
+            let again = to.ask(Who::Admin, Command::AdoptProject(Box::new(staged.clone())));
+            assert!(matches!(again, Err(Refusal::ProjectNotEmpty { .. })), "{again:?}");
+        }
+        assert!(to.ask(Who::Operator, Command::AdoptProject(Box::new(staged))).is_err());
     }
 
     /// A few tasks that wait for each other, some of them there already, now and then in a circle.
@@ -592,6 +651,7 @@ proptest! {
             }
         }
         play.check_waiting();
+        play.check_adopted();
         play.check_end();
         play.check_snapshots();
     }
