@@ -127,7 +127,13 @@ impl Source {
     }
 
     async fn page(&self, after: Option<u64>, limit: usize) -> Outcome {
-        let (items, last) = self.read(after.unwrap_or(0), limit).await?;
+        let from = match (after, &self.project) {
+            (Some(after), _) => after,
+            (None, Some(_)) => 0,
+            // Where some are gone, what is left from before them is no whole stream: its pages begin behind.
+            (None, None) => self.board.store.oldest_seq().await?.saturating_sub(1),
+        };
+        let (items, last) = self.read(from, limit).await?;
         // Looked at second: what is forgotten in between is missed by nobody.
         self.check_kept(after).await?;
         let next_cursor = last.map(|position| self.place(position));
