@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::{
     conform::{self, DOCUMENT},
-    support::{ADMIN, OPERATOR, RUNNER, TestBoard, sha256_of},
+    support::{ADMIN, OPERATOR, RUNNER, TestBoard},
 };
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/openapi/examples.json");
-/// The attempt of the story.
+/// The attempt of the story; the poll there offers the hash of its token.
 const SESSION: &str = "5c0ffee0-0000-4000-8000-000000000001";
 const ATTEMPT: &str = "mozi_a_00000000000000000000000000000000";
 
@@ -53,8 +53,7 @@ async fn the_examples_are_true() {
         };
         let mut ask = board.ask(&method, &path.replace("$SESSION", &last)).token(token);
         if let Some(body) = step.get("body") {
-            let body = body.to_string().replace("$SHA2", &sha256_of("mozi_a_2"));
-            ask = ask.json(&serde_json::from_str(&body.replace("$SHA", &sha256_of(ATTEMPT))).unwrap());
+            ask = ask.json(body);
         }
         // Whatever is answered is held against the document on its way.
         let reply = ask.send().await;
