@@ -457,7 +457,7 @@ impl Call {
 fn versions(headers: &HeaderMap) -> Result<Option<Vec<u64>>, ApiError> {
     let mut versions = Vec::new();
     for value in headers.get_all(header::IF_MATCH) {
-        for tag in value.to_str().unwrap_or("?").split(',').map(str::trim) {
+        for tag in value.to_str().unwrap_or("?").split(',').map(str::trim).filter(|t| !t.is_empty()) {
             let number = tag.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(tag);
             match number.parse() {
                 Ok(version) => versions.push(version),
