@@ -572,7 +572,8 @@ def cli():
     clean = {k: v for k, v in os.environ.items() if not k.startswith("MOZI_")}
     person = {**clean, "MOZI_DATA": m.data, "MOZI_CONFIG": m.config}
     agent = {**clean, "MOZI_URL": f"http://127.0.0.1:{m.port}", "MOZI_TOKEN": token, "MOZI_PROJECT": "default",
-             "MOZI_TASK": task, "MOZI_ATTEMPT": "1"}
+             "MOZI_TASK": task, "MOZI_ATTEMPT": "1",
+             "MOZI_OUTBOX": os.path.join(m.folder, "outbox")}
     commands = {
         "mozi version: the start of the program": (person, 5, (MOZI, "version")),
         "mozi task add, start to exit": (person, 20, (MOZI, "task", "add", "bench", "-a", "nobody", "-q")),

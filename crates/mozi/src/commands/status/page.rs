@@ -61,8 +61,8 @@ impl<'a> Page<'a> {
     fn more<T>(&mut self, list: &Listed<T>, command: &str) {
         let left = list.total.saturating_sub(list.items.len() as u64);
         if left > 0 {
-            let least = if list.exact { "" } else { " at least" };
-            self.below(&format!("and {left} more{least}: {command}"), Paint::Dim);
+            let least = if list.exact { "" } else { "at least " };
+            self.below(&format!("and {least}{left} more: {command}"), Paint::Dim);
         }
     }
 
@@ -171,10 +171,10 @@ impl<'a> Page<'a> {
         let of =
             |word: &str| s.ended_counts.get(word).copied().filter(|n| *n > 0).map(|n| format!("{n} {word}"));
         let parts: Vec<String> = ["done", "failed", "cancelled"].into_iter().filter_map(of).collect();
-        let least = if s.ended.exact { "" } else { " at least" };
+        let least = if s.ended.exact { "" } else { "at least " };
         self.head(
             &format!("Ended since {}:", local(&s.since.to_string())),
-            &format!("{}{least}", parts.join(", ")),
+            &format!("{least}{}", parts.join(", ")),
         );
         let mut table = Table::bare(&["ID", "STATUS", "TITLE", "AGENT", "WORKED", "COST", "ENDED"]);
         for e in &s.ended.items {
