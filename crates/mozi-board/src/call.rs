@@ -27,9 +27,10 @@ use mozi_store::{Answer, IdempotencyKey, Recalled};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use crate::{
-    Board,
+    Board, access,
     auth::{AttemptAccess, Bearer, Decided, RunnerAccess, bearer},
     error::ApiError,
     routes::Route,
@@ -70,6 +71,7 @@ pub(crate) async fn enter(
 ) -> Response {
     let (head, body) = request.into_parts();
     let id = request_id(&board, &head.headers);
+    let asked = access::Asked::new(&id, &head);
     let repeated = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&repeated);
     let work = async move {
@@ -79,23 +81,29 @@ pub(crate) async fn enter(
         call.admit(route).await?;
         (route.handler)(call).await
     };
-    let mut response = finish(id, AssertUnwindSafe(work).catch_unwind().await);
+    let done = AssertUnwindSafe(work).catch_unwind().instrument(asked.span()).await;
+    let mut response = asked.span().in_scope(|| finish(id, done));
     if seen.load(Ordering::Relaxed) {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
+    asked.answered(&response);
     response
 }
 
 /// Where no route is, or none for this method.
 pub(crate) async fn nowhere(board: Arc<Board>, request: http::Request<Body>, wrong_method: bool) -> Response {
-    let id = request_id(&board, request.headers());
-    let (method, path) = (request.method(), request.uri().path());
-    let error = match board.hosts.check(request.headers(), request.uri()) {
+    let (head, _) = request.into_parts();
+    let id = request_id(&board, &head.headers);
+    let asked = access::Asked::new(&id, &head);
+    let path = head.uri.path();
+    let error = match board.hosts.check(&head.headers, &head.uri) {
         Err(e) => e,
-        Ok(()) if wrong_method => ApiError::method_not_allowed(method),
+        Ok(()) if wrong_method => ApiError::method_not_allowed(&head.method),
         Ok(()) => ApiError::not_found(format_args!("route {:?}", path.chars().take(200).collect::<String>())),
     };
-    finish(id, Ok(Err(error)))
+    let response = finish(id, Ok(Err(error)));
+    asked.answered(&response);
+    response
 }
 
 fn finish(id: HeaderValue, result: Result<Outcome, Box<dyn std::any::Any + Send>>) -> Response {
@@ -104,7 +112,7 @@ fn finish(id: HeaderValue, result: Result<Outcome, Box<dyn std::any::Any + Send>
         Ok(Err(error)) => error.into_response(&id),
         Err(panic) => {
             let what = task::what(&*panic);
-            ApiError::internal(&format!("request {id:?} panicked: {what}")).into_response(&id)
+            ApiError::internal(&format!("a request panicked: {what}")).into_response(&id)
         }
     };
     let headers = response.headers_mut();
@@ -137,6 +145,7 @@ impl Call {
         if route.path.contains('{') {
             let params = self.head.extract::<RawPathParams>().await;
             self.params = Some(params.map_err(|e| ApiError::not_found(format_args!("such path: {e}")))?);
+            access::about(|name| self.param(name));
         }
         if route.access.open || route.access.decided == Decided::Within {
             return Ok(());
@@ -408,6 +417,7 @@ impl Call {
         let key = self.idempotency_key(digest)?;
         let answer = self.board.store.submit(self.request(command)?, key).await?;
         self.repeated.fetch_or(answer.repeated, Ordering::Relaxed);
+        access::done(&answer.reply);
         Ok(answer)
     }
 

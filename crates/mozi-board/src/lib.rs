@@ -3,6 +3,7 @@
 //! Nothing is decided here. A request becomes a command, the store decides and writes it, the answer goes back: the
 //! routes translate, refuse what is malformed, and look at rights only where something is read.
 
+mod access;
 mod archive;
 mod auth;
 mod call;

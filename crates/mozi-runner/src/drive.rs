@@ -341,7 +341,7 @@ impl Driver {
                     if let Some(words) = self.words.get(&id)
                         && words.try_send(Word::Order(tell)).is_err()
                     {
-                        tracing::error!(session = %id, "the session's task takes no more orders");
+                        tracing::error!(session_id = %id, "the session's task takes no more orders");
                     }
                 }
                 Action::Clean(id) => {
@@ -550,7 +550,7 @@ async fn clean(shared: Arc<Shared>, id: SessionId) -> Event {
         match removed.await {
             None => return Event::Over(id),
             Some(Ok(())) => break,
-            Some(Err(error)) => tracing::warn!(session = %id, "could not {error}"),
+            Some(Err(error)) => tracing::warn!(session_id = %id, "could not {error}"),
         }
         backoff.wait().await;
     }
@@ -563,7 +563,7 @@ async fn clean(shared: Arc<Shared>, id: SessionId) -> Event {
     if let crate::shared::Decided::Refused(error) =
         crate::shared::until_decided("tell of a cleaned session", call).await
     {
-        tracing::warn!(session = %id, "the board does not take it that the session is cleaned up: {error}");
+        tracing::warn!(session_id = %id, "the board does not take it that the session is cleaned up: {error}");
     }
     Event::Over(id)
 }

@@ -60,7 +60,7 @@ async fn tell(shared: &Shared, id: SessionId, mut body: EndSession) {
             // It has been forgotten there: nobody is left to be told.
             Some(404) => return,
             Some(400 | 413 | 422) if !body.metadata.is_empty() || body.tail.is_some() => {
-                tracing::error!(session = %id, "the board does not take all of the end: {error}");
+                tracing::error!(session_id = %id, "the board does not take all of the end: {error}");
                 body = EndSession {
                     exit_code: body.exit_code,
                     signal: body.signal,
@@ -69,7 +69,7 @@ async fn tell(shared: &Shared, id: SessionId, mut body: EndSession) {
                 };
                 continue;
             }
-            _ => tracing::error!(session = %id, "the board does not take the end of the session: {error}"),
+            _ => tracing::error!(session_id = %id, "the board does not take the end of the session: {error}"),
         }
         backoff.wait().await;
     }

@@ -129,7 +129,7 @@ impl Report {
         let (runner, id) = (&shared.id, self.session_id);
         let call = || shared.client.runner_started(runner, id, &started);
         if let Decided::Refused(error) = until_decided("tell the board that a session runs", call).await {
-            tracing::warn!(session = %id, "the board does not take it that the session runs: {error}");
+            tracing::warn!(session_id = %id, "the board does not take it that the session runs: {error}");
         }
         if let Ok(mut wanted) = self.wanted.lock() {
             wanted.started_told = true;
@@ -144,7 +144,7 @@ impl Report {
         let (runner, id) = (&shared.id, self.session_id);
         let call = || shared.client.runner_note(runner, id, &note);
         if let Decided::Refused(error) = until_decided("tell the board of a session", call).await {
-            tracing::warn!(session = %id, "the board does not take the note: {error}");
+            tracing::warn!(session_id = %id, "the board does not take the note: {error}");
         }
         if let Ok(mut wanted) = self.wanted.lock() {
             wanted.note_told = Some(note);

@@ -7,6 +7,7 @@ use mozi_api::runner::{Assignment, OpenSession, StartOrder, TakeSession};
 use mozi_core::{ProjectId, SessionId};
 use mozi_supervise::{Cause, ExitRecord};
 use tokio::sync::{OwnedMutexGuard, mpsc};
+use tracing::Instrument as _;
 
 use crate::end;
 use crate::entropy::{Offer, Secret};
@@ -28,8 +29,28 @@ pub(crate) enum Begin {
     Unclaimed,
 }
 
+/// What log lines about a session name.
+fn span(id: SessionId, begin: &Begin) -> tracing::Span {
+    let (project, task, attempt) = match begin {
+        Begin::Claimed(a, _) => (a.project_id.as_ref(), a.task_id.as_ref(), a.attempt_number),
+        Begin::Ordered(o, _) => (o.project_id.as_ref(), o.task_id.as_ref(), o.attempt_number),
+        Begin::Adopted(open) => {
+            let s = &open.session;
+            (s.project_id.as_ref(), s.task_id.as_ref(), s.attempt_number)
+        }
+        Begin::Unclaimed => (None, None, None),
+    };
+    let (project, task) = (project.map(tracing::field::display), task.map(tracing::field::display));
+    tracing::info_span!("session", session_id = %id, project, task, attempt_number = attempt)
+}
+
 /// The life of a session in the runner's hands.
 pub(crate) async fn run(shared: Arc<Shared>, id: SessionId, begin: Begin, words: mpsc::Receiver<Word>) {
+    let span = span(id, &begin);
+    life(shared, id, begin, words).instrument(span).await;
+}
+
+async fn life(shared: Arc<Shared>, id: SessionId, begin: Begin, words: mpsc::Receiver<Word>) {
     let report = Report::new(id);
     tokio::select! {
         () = live(&shared, id, begin, Orders::new(words), &report) => {}
@@ -131,7 +152,7 @@ async fn take(shared: &Shared, id: SessionId, token: Secret) -> Option<(Assignme
     match until_decided("take up a session", call).await {
         Decided::Done(assignment) => Some((assignment, offer.token)),
         Decided::Refused(error) => {
-            tracing::warn!(session = %id, "could not take up the session: {error}");
+            tracing::warn!("could not take up the session: {error}");
             None
         }
     }

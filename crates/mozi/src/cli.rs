@@ -240,9 +240,20 @@ pub(crate) struct ServeArgs {
     /// Start nothing: sessions are made with their prompts, and end at once
     #[arg(long)]
     pub dry_run: bool,
+    /// How the log on standard error is written: text, or a JSON object on each line, with one for each request [env:
+    /// MOZI_LOG_FORMAT; default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
     /// Leave the terminal
     #[arg(long, hide = true)]
     pub detached: bool,
+}
+
+/// How the server's log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -39,7 +39,7 @@ pub(crate) use steering::lines as reloaded_lines;
 
 /// Logs warnings only.
 pub(crate) fn quiet_log() {
-    log::start();
+    log::start(crate::cli::LogFormat::Text);
 }
 
 /// Whether other users of the machine may read or write it.
@@ -86,7 +86,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<()> {
         // A group and a session of its own: no terminal can end it.
         rustix::process::setsid().map_err(|e| Failure::new(format!("could not leave the terminal: {e}")))?;
     }
-    log::start();
+    log::start(log::format(args.log_format)?);
     let notify = Notify::from_env();
     // Before anything is there that a signal could interrupt.
     let mut signals = Signals::new()?;

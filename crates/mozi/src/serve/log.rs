@@ -2,23 +2,56 @@
 
 use std::io::{self, Write};
 
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{
+    EnvFilter, fmt::MakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
-use crate::config::env;
+use self::json::Json;
+use crate::{
+    cli::LogFormat,
+    config::env,
+    error::{Failure, Result},
+};
+
+mod json;
+
+/// What is logged where `MOZI_LOG` says nothing.
+const USUAL: &str = "warn,mozi=info";
+/// The same for programs that collect it: a line for each request, too.
+const FOR_PROGRAMS: &str = "warn,mozi=info,mozi_board::access=debug";
 
 /// Begins to log. `MOZI_LOG` chooses what: `debug`, `mozi_runner=debug,warn` …
-pub(crate) fn start() {
-    let wanted = env::var("MOZI_LOG").unwrap_or_else(|| "warn,mozi=info".to_owned());
-    let filter = EnvFilter::try_new(&wanted).unwrap_or_else(|_| EnvFilter::new("warn"));
-    let colour = crate::output::watched() && env::var("NO_COLOR").is_none();
-    let logging = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colour)
-        .with_target(false)
-        .with_writer(Masked)
-        .try_init();
-    // Somebody else has begun already: a test, the demo.
-    drop(logging);
+pub(crate) fn start(format: LogFormat) {
+    let json = format == LogFormat::Json;
+    let wanted = env::var("MOZI_LOG");
+    let wanted = wanted.as_deref().unwrap_or(if json { FOR_PROGRAMS } else { USUAL });
+    let filter = EnvFilter::try_new(wanted).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let begun = if json {
+        tracing_subscriber::registry().with(filter).with(Json).try_init().is_ok()
+    } else {
+        let colour = crate::output::watched() && env::var("NO_COLOR").is_none();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(colour)
+            .with_target(false)
+            .with_writer(Masked)
+            .try_init()
+            .is_ok()
+    };
+    if !begun {
+        tracing::debug!("somebody else has begun to log already: a test, the demo");
+    }
+}
+
+/// How the log is to be written: as the option says, else as `MOZI_LOG_FORMAT` does.
+pub(crate) fn format(option: Option<LogFormat>) -> Result<LogFormat> {
+    match (option, env::var("MOZI_LOG_FORMAT").as_deref()) {
+        (Some(format), _) => Ok(format),
+        (None, None | Some("text")) => Ok(LogFormat::Text),
+        (None, Some("json")) => Ok(LogFormat::Json),
+        (None, Some(other)) => Err(Failure::new(format!("MOZI_LOG_FORMAT is text or json, not {other:?}"))
+            .hint("set it to one of them, or unset it")),
+    }
 }
 
 /// Standard error without secrets.

@@ -19,6 +19,7 @@ mod faults;
 mod first_run;
 mod house;
 mod life;
+mod log;
 mod reload;
 mod restart;
 mod review;
