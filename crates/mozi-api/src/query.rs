@@ -463,6 +463,8 @@ pub struct SessionsQuery {
     /// At most so many; 50 by default, at most 500.
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
+    /// The `next_cursor` of the page before; not with `prefix`.
+    pub cursor: Option<String>,
 }
 
 impl SessionsQuery {
@@ -472,7 +474,12 @@ impl SessionsQuery {
     /// What is wrong, by name.
     pub fn parse(raw: &str) -> Result<Self, Invalid> {
         let mut q = Query::parse(raw)?;
-        let read = Self { active: q.flag("active")?, prefix: q.text("prefix")?, limit: Some(q.limit()?) };
+        let read = Self {
+            active: q.flag("active")?,
+            prefix: q.text("prefix")?,
+            limit: Some(q.limit()?),
+            cursor: q.text("cursor")?,
+        };
         q.finish()?;
         Ok(read)
     }
@@ -482,6 +489,7 @@ impl SessionsQuery {
             .put("active", self.active)
             .put("prefix", self.prefix.as_ref())
             .put("limit", self.limit)
+            .put("cursor", self.cursor.as_ref())
             .0
     }
 }

@@ -176,7 +176,20 @@ impl Store {
     /// # Errors
     /// As for every question.
     pub async fn sessions(&self, active: Option<bool>, limit: usize) -> Result<Vec<Session>, ReadError> {
-        self.read(move |s| s.sessions(active, limit)).await
+        Ok(self.sessions_page(active, None, limit).await?.items)
+    }
+
+    /// The same from a cursor on.
+    ///
+    /// # Errors
+    /// As for every question, and for a cursor that is none of this list.
+    pub async fn sessions_page(
+        &self,
+        active: Option<bool>,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Page<Session>, ReadError> {
+        self.read(move |s| s.sessions(active, after.as_deref(), limit)).await
     }
 
     /// A session with its attempt.

@@ -184,7 +184,8 @@ impl Context {
         if prefix.is_empty() || !prefix.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
             return Err(Failure::usage(format!("{text:?} is not the beginning of a session's id")));
         }
-        let query = SessionsQuery { active: None, prefix: Some(prefix.clone()), limit: Some(10) };
+        let query =
+            SessionsQuery { prefix: Some(prefix.clone()), limit: Some(10), ..SessionsQuery::default() };
         let found = self.ask(self.client.sessions(&query)).await?.items;
         match found.as_slice() {
             [one] => Ok(one.session_id.0),

@@ -38,7 +38,8 @@ fn queries_come_back_as_they_went() {
     {
         assert_eq!(Expand::parse(bare(&expand.encode())), Ok(expand));
     }
-    let sessions = SessionsQuery { active: Some(true), prefix: Some("6f".to_owned()), limit: Some(50) };
+    let prefix = Some("6f".to_owned());
+    let sessions = SessionsQuery { active: Some(true), prefix, limit: Some(50), cursor: None };
     assert_eq!(SessionsQuery::parse(bare(&sessions.encode())), Ok(sessions));
     let prompt = PromptQuery { role: Some(mozi_core::Role::Reviewer.into()) };
     assert_eq!(PromptQuery::parse(bare(&prompt.encode())), Ok(prompt));

@@ -15,6 +15,10 @@ use crate::{
 
 pub(super) async fn list(call: Call) -> Outcome {
     let asked = PageQuery::parse(call.query())?;
+    // A cursor is the id of a project.
+    if asked.cursor.as_ref().is_some_and(|c| c.parse::<mozi_core::ProjectId>().is_err()) {
+        return Err(ApiError::invalid("cursor", "is none of this list"));
+    }
     if let Some(Identity::User { project: Some(scope), .. }) = &call.who {
         let only = call.board.store.project(scope).await?;
         return json(StatusCode::OK, &Page::whole(only.iter().map(Project::from).collect()));

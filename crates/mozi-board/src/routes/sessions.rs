@@ -52,9 +52,12 @@ async fn load(call: &Call, id: SessionId) -> Result<(mozi_core::Session, Option<
 pub(super) async fn list(call: Call) -> Outcome {
     let asked = SessionsQuery::parse(call.query())?;
     let store = &call.board.store;
-    let mut sessions = Vec::new();
+    let (mut sessions, mut next_cursor) = (Vec::new(), None);
     match &asked.prefix {
-        None => sessions = store.sessions(asked.active, rows(asked.limit)).await?,
+        None => {
+            let page = store.sessions_page(asked.active, asked.cursor, rows(asked.limit)).await?;
+            (sessions, next_cursor) = (page.items, page.next_cursor);
+        }
         Some(prefix) => {
             for id in store.find_session_prefix(prefix).await? {
                 sessions.extend(store.session(id).await?.map(|(s, _)| s));
@@ -63,7 +66,7 @@ pub(super) async fn list(call: Call) -> Outcome {
         }
     }
     let items = sessions.iter().filter(|s| visible(&call, s)).map(Session::from).collect();
-    json(StatusCode::OK, &Page::whole(items))
+    json(StatusCode::OK, &Page { items, next_cursor })
 }
 
 pub(super) async fn start(mut call: Call) -> Outcome {

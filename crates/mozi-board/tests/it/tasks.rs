@@ -1,5 +1,7 @@
 //! Projects, tasks, agents and sessions, as people use them.
 
+use std::time::Duration;
+
 use http::Method;
 use serde_json::{Value, json};
 
@@ -191,4 +193,44 @@ async fn what_an_agent_would_be_told() {
     let reviewer = board.get(&format!("{TASKS}/x/prompt?role=reviewer"), OPERATOR).await.expect(200);
     assert_eq!(reviewer["role"], "reviewer");
     board.get(&format!("{TASKS}/x/prompt?role=judge"), OPERATOR).await.refused(422, "invalid_body");
+}
+
+#[tokio::test]
+async fn sessions_are_listed_page_by_page_while_new_ones_begin() {
+    let board = TestBoard::new().await;
+    board.hello().await;
+    let start =
+        async || board.post("/api/sessions", OPERATOR, &json!({ "agent": "coder", "message": "x" })).await;
+    let mut begun = Vec::new();
+    for _ in 0..5 {
+        begun.push(start().await.expect(201)["session_id"].clone());
+        board.later(Duration::from_millis(1));
+    }
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page =
+            board.get(&format!("/api/sessions?limit=2&active=true{cursor}"), OPERATOR).await.expect(200);
+        seen.extend(page["items"].as_array().unwrap().iter().map(|s| s["session_id"].clone()));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+        start().await.expect(201);
+    }
+    begun.reverse();
+    assert_eq!(seen, begun, "newest first, each once");
+}
+
+#[tokio::test]
+async fn cursors_that_are_none() {
+    let board = TestBoard::new().await;
+    for list in ["/api/projects", "/api/sessions", "/api/projects/default/tasks"] {
+        for cursor in
+            ["zz", "-", "u1.2", "s1", "s1.x", "%20", "u1.2.3.4", "p1.2.3", "99999999999999999999999"]
+        {
+            if (list, cursor.parse::<mozi_core::ProjectId>().is_ok()) == ("/api/projects", true) {
+                continue; // It is an id, and the list goes on behind it.
+            }
+            let refused = board.get(&format!("{list}?cursor={cursor}"), OPERATOR).await;
+            assert_eq!(refused.refused(422, "invalid_body")["field"], "cursor", "{list} {cursor}");
+        }
+    }
 }

@@ -18,6 +18,7 @@ mod house;
 mod list;
 mod overview;
 mod page;
+mod place;
 mod prompt;
 
 type Answer<T> = Result<T, ReadError>;
@@ -192,19 +193,41 @@ impl<'a> Snapshot<'a> {
         Ok(first_number(self.db, "SELECT min(seq) FROM events")?.max(forgotten.saturating_add(1)))
     }
 
-    pub(crate) fn sessions(&self, active: Option<bool>, limit: usize) -> Answer<Vec<Session>> {
+    pub(crate) fn sessions(
+        &self,
+        active: Option<bool>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Answer<Page<Session>> {
+        let limit = limit.clamp(1, ROWS_LIMIT);
+        // Behind nothing that can be: the newest first.
+        let (at, id) = match after {
+            None => (i64::MAX, String::new()),
+            Some(cursor) => place::read_session_cursor(cursor)?,
+        };
         let sql = match active {
-            None => select!(rows::SESSION, "sessions ORDER BY started_at DESC, session_id DESC LIMIT ?1"),
+            None => select!(
+                rows::SESSION,
+                "sessions WHERE (started_at, session_id) < (?2, ?3) ORDER BY started_at DESC, session_id DESC LIMIT ?1"
+            ),
             Some(true) => select!(
                 rows::SESSION,
-                "sessions INDEXED BY sessions_open WHERE completed_at IS NULL ORDER BY started_at DESC, session_id DESC LIMIT ?1"
+                "sessions INDEXED BY sessions_open WHERE completed_at IS NULL AND (started_at, session_id) < (?2, ?3)
+                 ORDER BY started_at DESC, session_id DESC LIMIT ?1"
             ),
             Some(false) => select!(
                 rows::SESSION,
-                "sessions WHERE +completed_at IS NOT NULL ORDER BY started_at DESC, session_id DESC LIMIT ?1"
+                "sessions WHERE +completed_at IS NOT NULL AND (started_at, session_id) < (?2, ?3)
+                 ORDER BY started_at DESC, session_id DESC LIMIT ?1"
             ),
         };
-        Ok(all(self.db, sql, [as_limit(limit.min(ROWS_LIMIT))], rows::session)?)
+        let asked = params![as_limit(limit.saturating_add(1)), at, id];
+        let mut items = all(self.db, sql, asked, rows::session)?;
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more);
+        let next_cursor = next.map(|s| place::session_cursor(s.started_at, &s.id.to_string()));
+        Ok(Page { items, next_cursor })
     }
 
     pub(crate) fn session(&self, id: SessionId) -> Answer<Option<(Session, Option<Attempt>)>> {

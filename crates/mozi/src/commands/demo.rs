@@ -228,7 +228,7 @@ impl Demo {
 
     /// Ends what runs, so that nothing is left of a demo that was broken off.
     async fn stop_agents(&self) {
-        let active = SessionsQuery { active: Some(true), prefix: None, limit: None };
+        let active = SessionsQuery { active: Some(true), ..SessionsQuery::default() };
         let end = Instant::now() + Duration::from_secs(10);
         while let Ok(page) = self.client.sessions(&active).await {
             if page.items.is_empty() || Instant::now() > end {

@@ -150,7 +150,7 @@ fn running(data: &Path) -> Result<Option<u32>> {
 /// The live sessions, as far as the board can be asked: it may be the one that hangs.
 async fn at_work(global: &Global, data: &Path) -> Vec<Session> {
     let Ok(context) = board_of(global, Some(data)) else { return Vec::new() };
-    let query = SessionsQuery { active: Some(true), prefix: None, limit: Some(500) };
+    let query = SessionsQuery { active: Some(true), limit: Some(500), ..SessionsQuery::default() };
     let asked =
         tokio::time::timeout(std::time::Duration::from_secs(5), context.client.sessions(&query)).await;
     asked.ok().and_then(std::result::Result::ok).map(|page| page.items).unwrap_or_default()

@@ -99,7 +99,8 @@ pub(crate) async fn run(context: &Context, command: SessionCommand) -> Result<()
 }
 
 async fn list(context: &Context, all: bool) -> Result<()> {
-    let query = SessionsQuery { active: (!all).then_some(true), prefix: None, limit: Some(500) };
+    let query =
+        SessionsQuery { active: (!all).then_some(true), limit: Some(500), ..SessionsQuery::default() };
     let sessions = context.ask(context.client.sessions(&query)).await?.items;
     if context.out.json() {
         return context.out.value(&sessions);

@@ -9,9 +9,12 @@ use mozi_core::{
 };
 use rusqlite::{ToSql, params_from_iter};
 
-use super::{Answer, Snapshot};
+use super::{
+    Answer, Snapshot,
+    place::{Place, Rank},
+};
 use crate::{
-    PAGE_LIMIT, Page, ReadError, TaskQuery, TaskSort, TaskView,
+    PAGE_LIMIT, Page, TaskQuery, TaskSort, TaskView,
     sqlite::{
         load::{self, as_limit, one, select},
         rows::{self, Sql},
@@ -31,10 +34,6 @@ impl Ground {
         Floor { agents: &self.agents, runners: &self.runners, live: &self.live, busy: &[], now: self.now }
     }
 }
-
-/// Where a task stands in a list: the number sorted by, a second one, and its place in the order of creation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank(i64, i64, i64);
 
 impl Snapshot<'_> {
     pub(super) fn ground(&self, now: Timestamp) -> Sql<Ground> {
@@ -66,25 +65,28 @@ impl Snapshot<'_> {
 
     pub(crate) fn tasks(&self, query: &TaskQuery, now: Timestamp) -> Answer<Page<TaskView>> {
         let limit = query.limit.clamp(1, PAGE_LIMIT);
-        let after = query.after.as_deref().map(|c| read_cursor(query.sort, c)).transpose()?;
+        let place = Place::read(query.sort, query.after.as_deref())?;
         let Some(project) = load::project(self.db, &query.project)? else {
             return Ok(Page { items: Vec::new(), next_cursor: None });
         };
-        let statuses = if query.statuses.is_empty() { Status::ALL } else { &query.statuses };
-        // Each status has an index in every order: the first rows of each, put together.
-        let mut ranks = Vec::new();
-        for (i, status) in statuses.iter().enumerate() {
-            if !statuses.iter().take(i).any(|s| s == status) && project.counts.get(*status) > 0 {
-                ranks.extend(self.ranks(query, *status, after, limit.saturating_add(1))?);
+        let (mut ranks, mut more) = self.page(query, &project, place, limit)?;
+        let mut place = place;
+        if let (Place::Behind(_, first), TaskSort::Updated, true) = (place, query.sort, ranks.is_empty()) {
+            place = Place::Changed(first);
+            (ranks, more) = self.page(query, &project, place, limit)?;
+        }
+        let next = match (ranks.last(), place) {
+            (Some(last), Place::Changed(_)) if more => Place::Changed(*last),
+            (Some(last), Place::Start) if more => Place::Behind(*last, *ranks.first().unwrap_or(last)),
+            (Some(last), Place::Behind(_, first)) if more => Place::Behind(*last, first),
+            // The last page of a list by the last change: what has changed meanwhile follows, if anything has.
+            (Some(_), Place::Behind(_, first)) if query.sort == TaskSort::Updated => {
+                let changed = Place::Changed(first);
+                if self.page(query, &project, changed, 1)?.0.is_empty() { Place::Start } else { changed }
             }
-        }
-        match query.sort {
-            TaskSort::Updated | TaskSort::Created => ranks.sort_unstable_by_key(|r| Reverse(*r)),
-            TaskSort::Priority => ranks.sort_unstable(),
-        }
-        let more = ranks.len() > limit;
-        ranks.truncate(limit);
-        let next_cursor = ranks.last().filter(|_| more).map(|r| cursor(query.sort, *r));
+            (None | Some(_), _) => Place::Start,
+        };
+        let next_cursor = next.cursor(query.sort);
         let ground = self.ground(now)?;
         let by_id = select!(rows::TASK, "tasks t JOIN task_texts x USING (id) WHERE t.id = ?1");
         let mut items = Vec::with_capacity(ranks.len());
@@ -96,8 +98,39 @@ impl Snapshot<'_> {
         Ok(Page { items, next_cursor })
     }
 
-    fn ranks(&self, query: &TaskQuery, status: Status, after: Option<Rank>, limit: usize) -> Sql<Vec<Rank>> {
+    /// The places of a page, and whether there are more behind them.
+    fn page(
+        &self,
+        query: &TaskQuery,
+        project: &Project,
+        place: Place,
+        limit: usize,
+    ) -> Sql<(Vec<Rank>, bool)> {
+        let statuses = if query.statuses.is_empty() { Status::ALL } else { &query.statuses };
+        // Each status has an index in every order: the first rows of each, put together.
+        let mut ranks = Vec::new();
+        for (i, status) in statuses.iter().enumerate() {
+            if !statuses.iter().take(i).any(|s| s == status) && project.counts.get(*status) > 0 {
+                ranks.extend(self.ranks(query, *status, place, limit.saturating_add(1))?);
+            }
+        }
+        match (query.sort, place) {
+            (TaskSort::Priority, _) | (_, Place::Changed(_)) => ranks.sort_unstable(),
+            (TaskSort::Updated | TaskSort::Created, _) => ranks.sort_unstable_by_key(|r| Reverse(*r)),
+        }
+        let more = ranks.len() > limit;
+        ranks.truncate(limit);
+        Ok((ranks, more))
+    }
+
+    fn ranks(&self, query: &TaskQuery, status: Status, place: Place, limit: usize) -> Sql<Vec<Rank>> {
         let (columns, index, from, order) = match query.sort {
+            TaskSort::Updated if matches!(place, Place::Changed(_)) => (
+                "t.updated_at, 0, t.id",
+                "tasks_updated",
+                " AND (t.updated_at, t.id) > (?3, ?5) AND ?4 = 0",
+                "t.updated_at, t.id",
+            ),
             TaskSort::Updated => (
                 "t.updated_at, 0, t.id",
                 "tasks_updated",
@@ -122,9 +155,12 @@ impl Snapshot<'_> {
         let mut sql = format!(
             "SELECT {columns} FROM tasks t INDEXED BY {index} WHERE t.project_id = ?1 AND t.status = ?2"
         );
-        let Rank(a, b, c) = after.unwrap_or(Rank(0, 0, 0));
+        let (Rank(a, b, c), after) = match place {
+            Place::Start => (Rank(0, 0, 0), false),
+            Place::Behind(rank, _) | Place::Changed(rank) => (rank, true),
+        };
         values.extend([a, b, c].map(|n| Box::new(n) as Box<dyn ToSql>));
-        sql.push_str(if after.is_some() { from } else { " AND ?3 = 0 AND ?4 = 0 AND ?5 = 0" });
+        sql.push_str(if after { from } else { " AND ?3 = 0 AND ?4 = 0 AND ?5 = 0" });
         // A `?` takes the next value.
         let mut filter = |text: &str, with: &[&str]| {
             sql.push_str(text);
@@ -151,28 +187,4 @@ impl Snapshot<'_> {
             rows.query_map(params_from_iter(values), |row| Ok(Rank(row.get(0)?, row.get(1)?, row.get(2)?)))?;
         ranks.collect()
     }
-}
-
-const fn mark(sort: TaskSort) -> &'static str {
-    match sort {
-        TaskSort::Updated => "u",
-        TaskSort::Created => "c",
-        TaskSort::Priority => "p",
-    }
-}
-
-/// Opaque to whoever gets it: the order and the last rank.
-fn cursor(sort: TaskSort, Rank(a, b, c): Rank) -> String {
-    format!("{}{a:x}.{b:x}.{c:x}", mark(sort))
-}
-
-fn read_cursor(sort: TaskSort, text: &str) -> Result<Rank, ReadError> {
-    let bad = || ReadError::BadCursor(text.to_owned());
-    let mut numbers = text.strip_prefix(mark(sort)).ok_or_else(bad)?.split('.');
-    let mut number = || {
-        let hex = numbers.next().ok_or_else(bad)?;
-        u64::from_str_radix(hex, 16).map(u64::cast_signed).map_err(|_| bad())
-    };
-    let rank = Rank(number()?, number()?, number()?);
-    if numbers.next().is_none() { Ok(rank) } else { Err(bad()) }
 }

@@ -91,6 +91,8 @@ fn questions(db: &Connection) {
         };
         s.tasks(&filtered, now).unwrap();
     }
+    let changed = TaskQuery { after: Some("v0.0.0".into()), limit: 1, ..TaskQuery::all(id("app")) };
+    s.tasks(&changed, now).unwrap();
     s.related(&key, &TaskKey::new(id("app"), id("2"))).unwrap();
     s.task_page(&key, crate::Wanted::all(10), now).unwrap();
     s.usage_of(&key, 1).unwrap();
@@ -102,7 +104,7 @@ fn questions(db: &Connection) {
     s.last_seq().unwrap();
     s.oldest_seq().unwrap();
     for active in [None, Some(true), Some(false)] {
-        s.sessions(active, 10).unwrap();
+        s.sessions(active, None, 10).unwrap();
     }
     s.session(SessionId(uuid::Uuid::nil())).unwrap();
     s.find_session_prefix("0a").unwrap();

@@ -106,9 +106,77 @@ fn a_foreign_cursor_is_refused() {
     let query = |sort, after| TaskQuery { sort, after, limit: 3, ..TaskQuery::all(id("app")) };
     let page = d.ask(d.store.tasks(query(TaskSort::Updated, None), after(200))).unwrap();
     let cursor = page.next_cursor.unwrap();
-    for bad in [&cursor, "", "p", "p1.2", "p1.2.3.4", "pg.1.1", "p-1.1.1"] {
+    for bad in
+        [&cursor, "", "p", "p1.2", "p1.2.3.4", "pg.1.1", "p-1.1.1", "p+1.1.1", "v1.0.1", "p1.1.1.1.1.1"]
+    {
         let answer = d.ask(d.store.tasks(query(TaskSort::Priority, Some(bad.to_owned())), after(200)));
         assert!(matches!(answer, Err(ReadError::BadCursor(_))), "{bad}: {answer:?}");
+    }
+}
+
+/// Turns the pages of a list while others write between them; what was seen, in the order in which it was.
+fn turned(d: &Disk, sort: TaskSort, limit: usize, mut between: impl FnMut(u64)) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut query = TaskQuery { sort, limit, ..TaskQuery::all(id("app")) };
+    for turn in 0.. {
+        let page = d.ask(d.store.tasks(query.clone(), after(200))).unwrap();
+        found.extend(page.items.iter().map(|v| v.task.key.task.to_string()));
+        let Some(cursor) = page.next_cursor else { break };
+        query.after = Some(cursor);
+        between(turn);
+    }
+    found
+}
+
+#[test]
+fn a_task_that_is_there_all_the_time_is_on_one_page_whatever_others_do() {
+    for sort in [TaskSort::Created, TaskSort::Priority] {
+        for limit in [1, 4, 7] {
+            let d = thirty();
+            let mut n = 0u32;
+            let found = turned(&d, sort, limit, |turn| {
+                // New ones come in front, in the middle and behind; others change their status and their text.
+                let spec = TaskSpec { priority: i64::from(n % 6), ..TaskSpec::titled("new") };
+                d.done(board(after(300 + turn), create(&format!("new{turn}"), spec)));
+                let key = key(&format!("t{}", (n * 7) % 30));
+                let status = if n.is_multiple_of(2) { Status::Pending } else { Status::Cancelled };
+                drop(d.answer(person(after(300 + turn), report(key, status, Some("again"))), None));
+                n += 1;
+            });
+            for n in 0..30 {
+                let times = found.iter().filter(|f| **f == format!("t{n}")).count();
+                assert_eq!(times, 1, "t{n} by {sort:?} in pages of {limit}: {found:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn by_the_last_change_nothing_is_missed_and_what_changed_comes_once_more() {
+    for limit in [1, 4, 7, 29] {
+        let d = thirty();
+        let still = turned(&d, TaskSort::Updated, limit, |_| ());
+        assert_eq!(still.len(), 30, "where nothing changes, each once");
+        let mut touched = Vec::new();
+        let found = turned(&d, TaskSort::Updated, limit, |turn| {
+            // One that was not shown yet jumps to the front, out of the pages that follow.
+            let Some(last) = still.get(29usize.wrapping_sub(usize::try_from(turn).unwrap())) else { return };
+            if turn < 10 {
+                let patch = Box::new(mozi_core::command::TaskPatch {
+                    title: Some(format!("changed {turn}")),
+                    ..Default::default()
+                });
+                d.done(person(after(400 + turn), Command::EditTask { key: key(last), patch }));
+                touched.push(last.clone());
+            }
+        });
+        assert!(!touched.is_empty());
+        for n in 0..30 {
+            assert!(found.contains(&format!("t{n}")), "t{n} is missed in pages of {limit}: {found:?}");
+        }
+        // At the end, in the order in which they changed.
+        let tail: Vec<_> = found.iter().rev().take(touched.len()).rev().cloned().collect();
+        assert_eq!(tail, touched, "in pages of {limit}");
     }
 }
 

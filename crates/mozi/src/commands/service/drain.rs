@@ -41,7 +41,7 @@ async fn until_nothing_runs(context: &Context) -> Result<()> {
             context.ask(context.client.drain(&lease)).await?;
             renewed = Some(Instant::now());
         }
-        let query = SessionsQuery { active: Some(true), prefix: None, limit: Some(500) };
+        let query = SessionsQuery { active: Some(true), limit: Some(500), ..SessionsQuery::default() };
         let live: Vec<Session> = context.ask(context.client.sessions(&query)).await?.items;
         if live.is_empty() {
             return Ok(());
