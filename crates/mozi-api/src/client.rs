@@ -151,6 +151,14 @@ impl Client {
         self.with_header(VIA, HeaderValue::from_static(via))
     }
 
+    /// The same client, whose changes count for this version of what they change only.
+    #[must_use]
+    pub fn if_version(self, version: u64) -> Self {
+        let tag = HeaderValue::from_str(&format!("\"{version}\""));
+        // Digits in quotes can be a header.
+        tag.map(|tag| self.clone().with_header(header::IF_MATCH, tag)).unwrap_or(self)
+    }
+
     /// The same client with another limit of time for each answer.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {

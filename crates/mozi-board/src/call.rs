@@ -34,7 +34,7 @@ use crate::{
     auth::{AttemptAccess, Bearer, Decided, RunnerAccess, bearer},
     error::ApiError,
     routes::Route,
-    serve::{BodyPause, Closing},
+    serve::{BodyPause, Closing, HeadTooLarge},
     task,
 };
 
@@ -136,6 +136,9 @@ fn request_id(board: &Board, headers: &HeaderMap) -> HeaderValue {
 impl Call {
     /// Lets the request in, as far as its route is decided before the answer is read.
     async fn admit(&mut self, route: &Route) -> Result<(), ApiError> {
+        if self.head.extensions.get::<HeadTooLarge>().is_some() {
+            return Err(ApiError::head_too_large());
+        }
         self.board.hosts.check(&self.head.headers, &self.head.uri)?;
         self.bearer = bearer(&self.head.headers)?;
         route.access.admit(self.bearer)?;

@@ -98,6 +98,9 @@ impl ApiError {
     pub(crate) fn storage_full() -> Self {
         Self::of("storage_full", "the disk of the board is full: nothing was written")
     }
+    pub(crate) fn head_too_large() -> Self {
+        Self::of("header_too_large", "the head of the request is too large, or has too many fields")
+    }
     pub(crate) fn timeout() -> Self {
         Self::of("request_timeout", "the body did not arrive in time")
     }

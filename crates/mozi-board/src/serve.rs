@@ -64,8 +64,8 @@ impl Closing {
 }
 
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
-    retry-after: 1\r\nconnection: close\r\ncontent-length: 131\r\n\r\n\
-    {\"type\":\"urn:mozi:problem:unavailable\",\"title\":\"Not now\",\"status\":503,\"detail\":\"too many connections at once\",\"code\":\"unavailable\"}";
+    retry-after: 1\r\nconnection: close\r\ncontent-length: 140\r\n\r\n\
+    {\"type\":\"/docs#unavailable\",\"title\":\"The board cannot answer now\",\"status\":503,\"detail\":\"too many connections at once\",\"code\":\"unavailable\"}";
 
 /// Serves `router` on `listener` until `shutdown` ends; then running requests have [`Limits::drain`] to end, and
 /// streams of events and logs are closed.
@@ -161,7 +161,11 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (router, closing, pause) = (self.router.clone(), self.closing.clone(), self.limits.body_pause);
+        let (most, longest) = (self.limits.headers, self.limits.header_bytes.max(8192));
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            if is_too_large(&request, most, longest) {
+                request.extensions_mut().insert(HeadTooLarge);
+            }
             request.extensions_mut().insert(closing.clone());
             request.extensions_mut().insert(BodyPause(pause));
             let answer = router.clone().oneshot(request.map(Body::new));
@@ -170,14 +174,28 @@ impl Server {
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(self.limits.header_timeout)
-            .max_headers(self.limits.headers)
-            .max_buf_size(self.limits.header_bytes.max(8192));
+            // What is a little too large is answered in words; what is more is not read to its end.
+            .max_headers(most.saturating_mul(2))
+            .max_buf_size(longest.saturating_mul(2));
         let connection = http.serve_connection(TokioIo::new(stream), service);
         if let Err(e) = watcher.watch(connection).await {
             tracing::debug!("connection ended: {e}");
         }
     }
 }
+
+/// Whether the head of a request is larger than allowed, about as it stood on the wire.
+fn is_too_large(request: &Request<Incoming>, most: usize, longest: usize) -> bool {
+    let line = |n: &http::HeaderName, v: &http::HeaderValue| n.as_str().len() + v.len() + 4;
+    let headers = request.headers();
+    let bytes: usize = headers.iter().map(|(n, v)| line(n, v)).sum();
+    let target = request.uri().path_and_query().map_or(0, |p| p.as_str().len());
+    headers.len() > most || bytes + target > longest
+}
+
+/// Marks a request whose head is larger than allowed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeadTooLarge;
 
 /// How long the body of a request may pause.
 #[derive(Debug, Clone, Copy)]

@@ -248,6 +248,7 @@ pub(crate) fn from_client(error: &ClientError) -> Failure {
                     Some(hint) => failure.hint(hint),
                     None => failure,
                 },
+                "version_mismatch" => failure.hint("look at it as it is now, and change it again"),
                 "not_claimable" => failure.hint("`mozi why` shows all that it waits for"),
                 _ => failure,
             }

@@ -17,7 +17,7 @@ pub(super) fn needs_body(route: &Route) -> bool {
 pub(super) fn of(route: &Route) -> BTreeMap<u16, Vec<&'static str>> {
     let access = route.access;
     let writes = access.decided == Decided::Within;
-    let mut all = vec!["host_refused", "origin_refused", "internal", "unavailable"];
+    let mut all = vec!["host_refused", "origin_refused", "header_too_large", "internal", "unavailable"];
     if !access.open {
         all.extend(["unauthenticated", "forbidden", "not_found"]);
     }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod archive;
 #[cfg(test)]
+mod codes;
+#[cfg(test)]
 mod conform;
 #[cfg(test)]
 mod contract;

@@ -15,14 +15,14 @@ use crate::support::{OPERATOR, RUNNER, TestBoard, VIEWER};
 
 const SOON: Duration = Duration::from_secs(10);
 
-struct Served {
+pub(crate) struct Served {
     board: TestBoard,
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     done: JoinHandle<io::Result<()>>,
 }
 
-fn strict() -> Limits {
+pub(crate) fn strict() -> Limits {
     Limits {
         connections: 3,
         header_timeout: Duration::from_millis(300),
@@ -46,7 +46,10 @@ async fn served(limits: Limits) -> Served {
 }
 
 impl Served {
-    async fn connect(&self) -> TcpStream {
+    pub(crate) async fn new(limits: Limits) -> Self {
+        served(limits).await
+    }
+    pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
     /// All that the server answers to these bytes, until it closes.
@@ -68,7 +71,7 @@ async fn rest(stream: &mut TcpStream) -> String {
 }
 
 /// Reads until this has come.
-async fn until(stream: &mut TcpStream, what: &str) -> String {
+pub(crate) async fn until(stream: &mut TcpStream, what: &str) -> String {
     let mut text = String::new();
     let mut buffer = [0; 4096];
     while !text.contains(what) {
@@ -89,6 +92,11 @@ async fn slow_and_oversized_heads() {
     let large =
         format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Large: {}\r\n\r\n", "x".repeat(20_000));
     assert!(served.said(large.as_bytes()).await.starts_with("HTTP/1.1 431"));
+    // A little too much is told so in words.
+    let some = (0..60).map(|i| format!("X-{i}: y\r\n")).collect::<Vec<_>>().concat();
+    let some = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{some}\r\n");
+    let said = served.said(some.as_bytes()).await;
+    assert!(said.starts_with("HTTP/1.1 431") && said.contains("header_too_large"), "{said}");
     let many = (0..100).map(|i| format!("X-{i}: y\r\n")).collect::<Vec<_>>().concat();
     let many = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n{many}\r\n");
     assert!(served.said(many.as_bytes()).await.starts_with("HTTP/1.1 431"));

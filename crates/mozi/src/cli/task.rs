@@ -279,6 +279,9 @@ pub(crate) struct TaskEdit {
     /// Who decides on the result; empty = as the project says
     #[arg(long, value_name = "human|none|AGENT")]
     pub review: Option<String>,
+    /// Only if the task is in this version still (`mozi task show --json` tells it); -e sees to that by itself
+    #[arg(long, value_name = "N")]
+    pub if_version: Option<u64>,
     /// The labels anew; may be given several times
     #[arg(long, value_name = "K=V")]
     pub label: Vec<String>,

@@ -144,25 +144,36 @@ async fn edit(context: &Context, args: TaskEdit) -> Result<()> {
         let (title, rest) = words::title_and_rest(&words::file(file)?)?;
         (patch.title, patch.description) = (Some(title), Some(rest));
     }
+    let mut version = args.if_version;
     if args.edit {
         let task = context.task(&key, Expand::default()).await?;
+        // What others change while the editor is open is not overwritten.
+        version.get_or_insert(task.version);
         let before = format!("{}\n\n{}", task.title, task.description.as_deref().unwrap_or(""));
         let help = "The first line is the title, the rest the description.";
         let (title, rest) = words::title_and_rest(&words::edit(&before, help)?)?;
         (patch.title, patch.description) = (Some(title), Some(rest));
     }
-    let mut task = None;
+    let mut task: Option<Task> = None;
+    // The version that was seen, or the one that the change before has made.
+    let client = |task: &Option<Task>| {
+        let client = context.client.clone();
+        match version.map(|seen| task.as_ref().map_or(seen, |t| t.version)) {
+            Some(version) => client.if_version(version),
+            None => client,
+        }
+    };
     if patch != PatchTask::default() {
-        task = Some(context.ask(context.client.patch_task(project, id, &patch)).await?);
+        task = Some(context.ask(client(&task).patch_task(project, id, &patch)).await?);
     }
     for dependency in &args.after {
         let on = after(dependency)?;
         let body = PutDependency { until: Some(on.until) };
-        task = Some(context.ask(context.client.put_dependency(project, id, &on.task_id, &body)).await?);
+        task = Some(context.ask(client(&task).put_dependency(project, id, &on.task_id, &body)).await?);
     }
     for dependency in &args.not_after {
         let on = task_id(dependency)?;
-        task = Some(context.ask(context.client.delete_dependency(project, id, &on)).await?);
+        task = Some(context.ask(client(&task).delete_dependency(project, id, &on)).await?);
     }
     let Some(task) = task else {
         return Err(Failure::usage("nothing to change was named").hint("see `mozi task edit --help`"));
@@ -207,6 +218,12 @@ async fn list(
             break;
         }
     }
+    // What has changed while it was listed came once more: the newer one counts, and stands where it belongs.
+    let mut seen = std::collections::HashSet::new();
+    tasks.reverse();
+    tasks.retain(|t| seen.insert(t.task_id.to_string()));
+    tasks.reverse();
+    tasks.sort_by_key(|t| std::cmp::Reverse(t.updated_at.0));
     if context.out.json() {
         return context.out.value(&tasks);
     }
