@@ -74,7 +74,11 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BadBody> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_or_default<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<T, BadBody> {
-    if bytes.iter().all(u8::is_ascii_whitespace) { Ok(T::default()) } else { parse(bytes) }
+    if bytes.iter().all(u8::is_ascii_whitespace) || bytes == [0xef, 0xbb, 0xbf] {
+        Ok(T::default())
+    } else {
+        parse(bytes)
+    }
 }
 
 /// Reads a lenient body: fields that are not known are ignored, with a warning for each.
@@ -112,6 +116,11 @@ fn object(bytes: &[u8]) -> Result<&str, BadBody> {
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, BadBody> {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(BadBody::NotJson("it is in UTF-16, send UTF-8".to_owned()));
+    }
+    // Some editors and shells begin a file with a mark that says nothing in UTF-8.
+    let bytes = bytes.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(bytes);
     std::str::from_utf8(bytes)
         .map_err(|e| BadBody::NotJson(format!("invalid UTF-8 at byte {}", e.valid_up_to())))
 }

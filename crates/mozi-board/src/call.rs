@@ -33,6 +33,7 @@ use crate::{
     Board, access,
     auth::{AttemptAccess, Bearer, Decided, RunnerAccess, bearer},
     error::ApiError,
+    late::Late,
     routes::Route,
     serve::{BodyPause, Closing, HeadTooLarge},
     task,
@@ -74,6 +75,7 @@ pub(crate) async fn enter(
     let asked = access::Asked::new(&id, &head);
     let repeated = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&repeated);
+    let late = Late::new(&board, route, bearer(&head.headers).ok().flatten(), head.uri.path());
     let work = async move {
         let body = Mutex::new(body);
         let mut call =
@@ -81,7 +83,13 @@ pub(crate) async fn enter(
         call.admit(route).await?;
         (route.handler)(call).await
     };
-    let done = AssertUnwindSafe(work).catch_unwind().instrument(asked.span()).await;
+    let mut done = AssertUnwindSafe(work).catch_unwind().instrument(asked.span()).await;
+    let badly_asked = matches!(&done, Ok(Err(error)) if Late::concerns(error));
+    if let Some(late) = late.filter(|_| badly_asked)
+        && let Err(refused) = late.check(route).await
+    {
+        done = Ok(Err(refused));
+    }
     let mut response = asked.span().in_scope(|| finish(id, done));
     if seen.load(Ordering::Relaxed) {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
@@ -279,6 +287,14 @@ impl Call {
         Some(text.split(';').next().unwrap_or(text).trim())
     }
 
+    fn charset(&self) -> Option<&str> {
+        let text = self.head.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+        text.split(';').skip(1).find_map(|p| {
+            let (name, value) = p.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
+        })
+    }
+
     pub(crate) fn is_multipart(&self) -> bool {
         self.content_type().is_some_and(|t| t.eq_ignore_ascii_case("multipart/form-data"))
     }
@@ -291,7 +307,14 @@ impl Call {
         };
         match self.content_type() {
             None => Ok(()),
-            Some(t) if json(t) => Ok(()),
+            Some(t) if json(t) => match self.charset() {
+                Some(other)
+                    if !other.eq_ignore_ascii_case("utf-8") && !other.eq_ignore_ascii_case("utf8") =>
+                {
+                    Err(ApiError::media_type(format!("the body must be in UTF-8, not {other}")))
+                }
+                _ => Ok(()),
+            },
             Some(t) => Err(ApiError::media_type(format!("the body must be application/json, not {t}"))),
         }
     }

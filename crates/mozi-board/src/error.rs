@@ -35,6 +35,11 @@ impl ApiError {
         Problem::of(code, detail).into()
     }
 
+    /// The HTTP status.
+    pub(crate) fn status(&self) -> u16 {
+        self.0.problem.status
+    }
+
     /// The stable word for it.
     pub(crate) fn code(&self) -> &str {
         &self.0.problem.code

@@ -15,6 +15,7 @@ mod fanout;
 mod files;
 mod host;
 mod house;
+mod late;
 mod mask;
 mod openapi;
 pub mod prompt;

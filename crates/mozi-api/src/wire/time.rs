@@ -54,7 +54,14 @@ impl FromStr for Time {
         if !dated || text.contains('[') {
             return Err(bad());
         }
-        text.parse::<jiff::Timestamp>().map(Into::into).map_err(|_| bad())
+        text.parse::<jiff::Timestamp>().map(Into::into).map_err(|_| {
+            // A good time but for its year is beyond the calendar.
+            let nearer = text.get(4..).map(|rest| format!("9998{rest}"));
+            if text.starts_with("9999") && nearer.is_some_and(|t| t.parse::<jiff::Timestamp>().is_ok()) {
+                return BadText(format!("is a time up to {}, not {}", jiff::Timestamp::MAX, quoted(text)));
+            }
+            bad()
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{ADMIN, OPERATOR, TestBoard};
+use crate::support::{ADMIN, OPERATOR, RUNNER, SCOPED, TestBoard, VIEWER};
 
 const TASKS: &str = "/api/projects/default/tasks";
 
@@ -298,4 +298,63 @@ async fn a_panic_costs_one_request() {
     assert!(!problem.to_string().contains("broken"), "what failed is for the log");
     *board.files.broken.lock().unwrap() = false;
     assert_eq!(board.get(&run.at("/attempts/1/prompt"), OPERATOR).await.status, 200);
+}
+
+#[tokio::test]
+async fn rights_come_before_what_is_wrong_with_the_body() {
+    let board = TestBoard::new().await;
+    board.hello().await;
+    let run = board.claimed(&json!({})).await;
+    board.post(TASKS, OPERATOR, &json!({ "title": "Another" })).await.expect(201);
+    let bad =
+        |path: &str, token: &str| board.ask(&Method::POST, path).token(token).raw("application/json", "{");
+    for rest in ["/status", "/comments", "/outputs"] {
+        let path = format!("{TASKS}/2{rest}");
+        bad(&path, &run.token).send().await.refused(404, "not_found");
+        bad(&path, SCOPED).send().await.refused(404, "not_found");
+        bad(&path, VIEWER).send().await.refused(403, "forbidden");
+        bad(&path, "mozi_u_unknown").send().await.refused(401, "unauthenticated");
+        bad(&path, OPERATOR).send().await.refused(400, "invalid_body");
+        bad(&run.at(rest), &run.token).send().await.refused(400, "invalid_body");
+    }
+    bad(TASKS, SCOPED).send().await.refused(404, "not_found");
+    bad("/api/tokens", OPERATOR).send().await.refused(403, "forbidden");
+    bad("/api/runners/elsewhere/hello", RUNNER).send().await.refused(404, "not_found");
+    bad("/api/runners/local/hello", RUNNER).send().await.refused(400, "invalid_body");
+}
+
+#[tokio::test]
+async fn bodies_are_utf_8() {
+    let board = TestBoard::new().await;
+    let post = |kind: &str, body: &[u8]| {
+        board.ask(&Method::POST, TASKS).token(OPERATOR).raw(kind, body.to_vec()).send()
+    };
+    let json = "application/json";
+    let refused =
+        post("application/json; charset=iso-8859-1", b"{}").await.refused(415, "unsupported_media_type");
+    assert!(refused["detail"].as_str().unwrap().contains("UTF-8"), "{refused}");
+    post("application/json; charset=\"UTF-8\"", br#"{"title":"a"}"#).await.expect(201);
+    // A mark at the beginning says nothing.
+    post(json, b"\xef\xbb\xbf{\"title\":\"b\"}").await.expect(201);
+    let refused = post(json, b"\xff\xfe{\0}\0").await.refused(400, "invalid_body");
+    assert!(refused["detail"].as_str().unwrap().contains("UTF-16"), "{refused}");
+    let refused = post(json, b"{\"title\":\"\xe4\"}").await.refused(400, "invalid_body");
+    assert!(refused["detail"].as_str().unwrap().contains("UTF-8"), "{refused}");
+}
+
+#[tokio::test]
+async fn an_id_in_another_spelling_is_taken() {
+    let board = TestBoard::new().await;
+    board.post("/api/projects", ADMIN, &json!({ "project_id": "app" })).await.expect(201);
+    board.post("/api/projects", ADMIN, &json!({ "project_id": "app" })).await.expect(200);
+    board.post("/api/projects", ADMIN, &json!({ "project_id": "APP" })).await.refused(409, "duplicate_id");
+    board.post(TASKS, ADMIN, &json!({ "task_id": "t", "title": "x" })).await.expect(201);
+    board.post(TASKS, ADMIN, &json!({ "task_id": "T", "title": "x" })).await.refused(409, "duplicate_id");
+    let late = json!({ "title": "x", "not_before": "9999-12-31T23:59:59Z" });
+    let refused = board.post(TASKS, ADMIN, &late).await.refused(422, "invalid_body");
+    assert!(refused["detail"].as_str().unwrap().contains("up to 9999-12-30"), "{refused}");
+    board
+        .post(TASKS, ADMIN, &json!({ "title": "x", "not_before": "9998-12-31T23:59:59Z" }))
+        .await
+        .expect(201);
 }

@@ -25,7 +25,9 @@ pub(super) fn create(
     }
     ordered(&wanted)?;
     if let Some(existing) = d.state.projects.get(id) {
-        return if existing.name.as_deref() == name && existing.settings == wanted {
+        // Ids are one whatever their case, but another spelling is not the same request again.
+        let same = existing.id.as_str() == id.as_str();
+        return if same && existing.name.as_deref() == name && existing.settings == wanted {
             Ok(Reply::Project { project: Box::new(existing.clone()), created: false })
         } else {
             Err(Refusal::DuplicateId { what: format!("project {}", existing.id) })
