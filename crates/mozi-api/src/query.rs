@@ -519,6 +519,35 @@ impl PromptQuery {
     }
 }
 
+/// How long an answer may wait for the end of what is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct WaitQuery {
+    /// So many seconds, at most 300; the answer comes at the end, or is the state of then.
+    #[param(minimum = 0, maximum = 300)]
+    pub wait: Option<u64>,
+}
+
+impl WaitQuery {
+    /// The longest wait, in seconds.
+    pub const LONGEST: u64 = 300;
+
+    /// Reads the part after the `?`.
+    ///
+    /// # Errors
+    /// What is wrong, by name.
+    pub fn parse(raw: &str) -> Result<Self, Invalid> {
+        let mut q = Query::parse(raw)?;
+        let read = Self { wait: q.number("wait", 0, Self::LONGEST)? };
+        q.finish()?;
+        Ok(read)
+    }
+    /// As a query with its `?`.
+    pub fn encode(&self) -> String {
+        Writer::default().put("wait", self.wait).0
+    }
+}
+
 /// How a session is cleaned up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, IntoParams)]
 #[into_params(parameter_in = Query)]

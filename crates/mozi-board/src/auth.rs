@@ -20,6 +20,8 @@ pub struct Access {
     pub runner: RunnerAccess,
     /// Where the decision is made.
     pub decided: Decided,
+    /// Without a token too, for the task at which an agent is at work, where the board allows that.
+    pub anonymous: bool,
 }
 
 /// What an attempt's token reaches by a route.
@@ -61,6 +63,7 @@ const NOBODY: Access = Access {
     attempt: AttemptAccess::None,
     runner: RunnerAccess::None,
     decided: Decided::Before,
+    anonymous: false,
 };
 
 impl Access {
@@ -72,12 +75,14 @@ impl Access {
     pub const READ_EVENTS: Self = Self { runner: RunnerAccess::Read, ..Self::READ };
     /// Every user reads, the runner for its hooks, and attempts what is theirs or near to it.
     pub const READ_TASK: Self = Self { attempt: AttemptAccess::Related, ..Self::READ_EVENTS };
+    /// The same, as one of the contract's calls.
+    pub const READ_CONTRACT: Self = Self { anonymous: true, ..Self::READ_TASK };
     /// The same, but attempts only what is theirs.
     pub const READ_OWN: Self = Self { attempt: AttemptAccess::Own, ..Self::READ_EVENTS };
     /// Users with the right to act.
     pub const OPERATE: Self = Self { user: Some(UserRole::Operator), decided: Decided::Within, ..NOBODY };
     /// Those, and attempts for their own task.
-    pub const CALLBACK: Self = Self { attempt: AttemptAccess::Own, ..Self::OPERATE };
+    pub const CALLBACK: Self = Self { attempt: AttemptAccess::Own, anonymous: true, ..Self::OPERATE };
     /// Those, and executors where their project allows it.
     pub const CREATE: Self = Self { attempt: AttemptAccess::Project, ..Self::OPERATE };
     /// Administrators, writing.
@@ -128,10 +133,10 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<Bearer>, ApiError> {
 
 impl Access {
     /// Refuses what the route does not take, before anything is read. For an attempt's token there is nothing
-    /// where nothing is for it.
-    pub(crate) fn admit(self, bearer: Option<Bearer>) -> Result<(), ApiError> {
+    /// where nothing is for it. `anonymous`: whether the board takes the contract's calls without one.
+    pub(crate) fn admit(self, bearer: Option<Bearer>, anonymous: bool) -> Result<(), ApiError> {
         let Some(bearer) = bearer else {
-            return if self.open {
+            return if self.open || (self.anonymous && anonymous) {
                 Ok(())
             } else {
                 Err(ApiError::unauthenticated("a bearer token is needed"))

@@ -20,8 +20,8 @@ use mozi_api::{
     query,
 };
 use mozi_core::{
-    AttemptNumber, Command, Identity, ProjectId, Reply, Request, RunnerId, SessionId, TaskId, TaskKey,
-    UserRole, command::Credential,
+    Attempt, AttemptNumber, Command, Identity, ProjectId, Reply, Request, RunnerId, SessionId, TaskId,
+    TaskKey, UserRole, command::Credential, decide::anonymous::may_act,
 };
 use mozi_store::{Answer, IdempotencyKey, Recalled};
 use serde::{Serialize, de::DeserializeOwned};
@@ -31,6 +31,7 @@ use tracing::Instrument as _;
 
 use crate::{
     Board, access,
+    address::Wrong,
     auth::{AttemptAccess, Bearer, Decided, RunnerAccess, bearer},
     error::ApiError,
     late::Late,
@@ -57,6 +58,8 @@ pub(crate) struct Call {
     /// Whose it is, where the route is decided before its answer is read.
     pub(crate) who: Option<Identity>,
     bearer: Option<Bearer>,
+    /// Without a token: the attempt at work at the task that is asked about.
+    nameless: Option<Attempt>,
     params: Option<RawPathParams>,
     /// The digest of the body that was read, where an `Idempotency-Key` asks for it.
     digest: Option<[u8; 32]>,
@@ -78,8 +81,17 @@ pub(crate) async fn enter(
     let late = Late::new(&board, route, bearer(&head.headers).ok().flatten(), head.uri.path());
     let work = async move {
         let body = Mutex::new(body);
-        let mut call =
-            Call { board, head, body, who: None, bearer: None, params: None, digest: None, repeated };
+        let mut call = Call {
+            board,
+            head,
+            body,
+            who: None,
+            bearer: None,
+            nameless: None,
+            params: None,
+            digest: None,
+            repeated,
+        };
         call.admit(route).await?;
         (route.handler)(call).await
     };
@@ -148,8 +160,11 @@ impl Call {
             return Err(ApiError::head_too_large());
         }
         self.board.hosts.check(&self.head.headers, &self.head.uri)?;
+        if let Some(wrong) = self.head.extensions.get::<Wrong>() {
+            return Err(wrong.error());
+        }
         self.bearer = bearer(&self.head.headers)?;
-        route.access.admit(self.bearer)?;
+        route.access.admit(self.bearer, self.board.config.anonymous)?;
         if !route.has_query() {
             query::none(self.query())?;
         }
@@ -157,6 +172,9 @@ impl Call {
             let params = self.head.extract::<RawPathParams>().await;
             self.params = Some(params.map_err(|e| ApiError::not_found(format_args!("such path: {e}")))?);
             access::about(|name| self.param(name));
+        }
+        if self.bearer.is_none() && !route.access.open {
+            self.nameless = Some(self.at_work().await?);
         }
         if route.access.open || route.access.decided == Decided::Within {
             return Ok(());
@@ -193,6 +211,16 @@ impl Call {
         Ok(())
     }
 
+    /// Whoever asks without a token is taken for the attempt at work at the task. That it is the one of the agent
+    /// that the body names is decided with the command.
+    async fn at_work(&self) -> Result<Attempt, ApiError> {
+        let view = self.board.store.task(&self.task()?, self.board.clock.now()).await?;
+        let attempt = view.and_then(|v| v.open).filter(may_act);
+        attempt.ok_or_else(|| {
+            ApiError::unauthenticated("a bearer token is needed: no agent is at work at such a task")
+        })
+    }
+
     /// For an attempt there is nothing but its own task and what is near to it; once it is closed, nothing at all.
     async fn admit_attempt(
         &self,
@@ -222,9 +250,16 @@ impl Call {
 
     /// Whose the token is.
     pub(crate) async fn identify(&self) -> Result<Identity, ApiError> {
-        match self.bearer {
-            None => Ok(Identity::Unknown),
-            Some(b) => Ok(self.board.store.identify(b.hash, self.board.clock.now()).await?),
+        match (self.bearer, &self.nameless) {
+            (None, None) => Ok(Identity::Unknown),
+            (None, Some(a)) => Ok(Identity::Attempt {
+                key: a.key.clone(),
+                number: a.number,
+                role: a.role,
+                agent: a.agent.clone(),
+                session: a.session_id.to_string(),
+            }),
+            (Some(b), _) => Ok(self.board.store.identify(b.hash, self.board.clock.now()).await?),
         }
     }
 
@@ -417,7 +452,11 @@ impl Call {
 
     pub(crate) fn request(&self, command: Command) -> Result<Request, ApiError> {
         let via = self.via()?;
-        let credential = self.bearer.map_or(Credential::None, |b| Credential::Token(b.hash));
+        let credential = match self.bearer {
+            Some(b) => Credential::Token(b.hash),
+            None if self.nameless.is_some() => Credential::Anonymous,
+            None => Credential::None,
+        };
         let (now, seed) = (self.board.clock.now(), self.board.clock.seed());
         let command = match versions(&self.head.headers)? {
             None => command,
@@ -474,7 +513,12 @@ impl Call {
             return Ok(None);
         }
         let Some(key) = self.text_header(&IDEMPOTENCY_KEY, 255)? else { return Ok(None) };
-        let who = self.bearer.map(|b| crate::clock::hex(&b.hash.0)).unwrap_or_default();
+        let who = match (self.bearer, &self.nameless) {
+            (Some(b), _) => crate::clock::hex(&b.hash.0),
+            // The next attempt says the same words anew.
+            (None, Some(attempt)) => format!("anonymous {}", attempt.number),
+            (None, None) => String::new(),
+        };
         let scope = format!("{who} {} {}", self.head.method, self.head.uri.path());
         Ok(Some(IdempotencyKey { scope, key: key.to_owned(), body_sha256: digest }))
     }

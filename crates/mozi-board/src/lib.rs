@@ -4,6 +4,7 @@
 //! routes translate, refuse what is malformed, and look at rights only where something is read.
 
 mod access;
+mod address;
 mod archive;
 mod auth;
 mod call;

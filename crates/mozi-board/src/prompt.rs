@@ -35,12 +35,29 @@ pub enum Callback {
     Env,
     /// From its prompt: nothing else reaches it.
     Header,
+    /// From the address in its prompt, which holds the token: it cannot set a header.
+    Url,
+    /// From its prompt, without a token: it is known by its name.
+    Anonymous,
 }
 
 impl Callback {
     /// The mode that an agent's `callback` names; an unknown one is the one that always works.
     pub fn parse(word: &str) -> Self {
-        if word == "env" { Self::Env } else { Self::Header }
+        match word {
+            "env" => Self::Env,
+            "url" => Self::Url,
+            "anonymous" => Self::Anonymous,
+            _ => Self::Header,
+        }
+    }
+
+    /// How it is for this role: who has the word over somebody's work shows a token.
+    const fn of(self, role: Role) -> Self {
+        match (self, role) {
+            (Self::Anonymous, Role::Reviewer) => Self::Header,
+            (other, _) => other,
+        }
     }
 }
 

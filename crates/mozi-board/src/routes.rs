@@ -20,7 +20,7 @@ use mozi_api::{
     project::{CreateProject, PatchProject, Project},
     query::{
         CleanQuery, EventsQuery, ExpandQuery, ExportQuery, ImportQuery, LogQuery, PageQuery, PromptQuery,
-        SessionsQuery, TasksQuery,
+        SessionsQuery, TasksQuery, WaitQuery,
     },
     report::{CommentReply, NewComment, NewOutput, OutputReply, OutputUpload, StatusReply, StatusReport},
     runner::{
@@ -35,7 +35,7 @@ use mozi_api::{
 };
 
 use crate::{
-    Board,
+    Board, address,
     auth::Access as A,
     call::{Call, Outcome, enter, nowhere},
     openapi::Doc,
@@ -81,7 +81,7 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
     post("/api/projects/{p}/tasks", A::CREATE, tasks::create).says("Makes a task").takes::<CreateTask>().makes::<Task>().or_finds().tagged().refuses(&["duplicate_id", "dependency_cycle", "project_archived"]),
     post("/api/projects/{p}/import", A::OPERATE, import::import).says("Makes many tasks, one a line, all or none; or takes in a whole project that was exported").asks::<ImportQuery>().takes_lines::<CreateTask>().answers::<ImportReply>().refuses(&["project_archived", "project_not_empty"]),
     get("/api/projects/{p}/export", A::READ, export::export).says("A whole project as one archive, or its tasks as new ones").asks::<ExportQuery>().text("application/x-tar"),
-    get("/api/projects/{p}/tasks/{t}", A::READ_TASK, tasks::show).says("A task; `expand=all` with all that hangs on it").asks::<ExpandQuery>().answers::<Task>().tagged(),
+    get("/api/projects/{p}/tasks/{t}", A::READ_CONTRACT, tasks::show).says("A task; `expand=all` with all that hangs on it").asks::<ExpandQuery>().answers::<Task>().tagged(),
     patch("/api/projects/{p}/tasks/{t}", A::OPERATE, tasks::edit).says("Changes what a task's author says").takes::<PatchTask>().answers::<Task>().tagged().if_match().refuses(&["session_active"]),
     get("/api/projects/{p}/tasks/{t}/prompt", A::READ_OWN, tasks::prompt).says("What an agent would be told now").asks::<PromptQuery>().answers::<PromptPreview>(),
     put("/api/projects/{p}/tasks/{t}/dependencies/{other}", A::OPERATE, tasks::set_dependency).says("Lets a task wait for another").takes::<PutDependency>().answers::<Task>().tagged().if_match().refuses(&["dependency_cycle", "session_active"]),
@@ -97,8 +97,8 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
     get("/api/projects/{p}/tasks/{t}/attempts/{n}/log", A::READ_OWN, attempts::log).says("Its log as bytes; `follow` ends when it has ended").asks::<LogQuery>().text("text/plain"),
 
     get("/api/sessions", A::READ, sessions::list).says("Sessions, newest first").asks::<SessionsQuery>().lists::<Session>(),
-    post("/api/sessions", A::OPERATE, sessions::start).says("Starts an agent by name, at a task or without one").takes::<StartSession>().makes::<Session>().refuses(&["not_claimable", "duplicate_id"]),
-    get("/api/sessions/{sid}", A::READ, sessions::show).says("A session").answers::<Session>(),
+    post("/api/sessions", A::OPERATE, sessions::start).says("Starts an agent by name, at a task or without one; with `wait`, answers once it has ended").asks::<WaitQuery>().takes::<StartSession>().makes::<Session>().refuses(&["not_claimable", "duplicate_id"]),
+    get("/api/sessions/{sid}", A::READ, sessions::show).says("A session; with `wait`, once it has ended").asks::<WaitQuery>().answers::<Session>(),
     delete("/api/sessions/{sid}", A::OPERATE, sessions::clean).says("Cleans up an ended session; with `force` gives up what holds up a live one").asks::<CleanQuery>().answers::<Session>().refuses(&["session_active"]),
     post("/api/sessions/{sid}/stop", A::OPERATE, sessions::stop).says("Stops a session; its task is held").takes::<StopSession>().answers::<Session>(),
     get("/api/sessions/{sid}/log", A::READ, sessions::log).says("Its log as bytes").asks::<LogQuery>().text("text/plain"),
@@ -185,12 +185,13 @@ pub fn router(board: Arc<Board>) -> Router {
         });
         router = router.route(route.path, serve);
     }
-    router
+    let router = router
         .fallback(|State(board): State<Arc<Board>>, request: http::Request<Body>| {
             nowhere(board, request, false)
         })
         .method_not_allowed_fallback(|State(board): State<Arc<Board>>, request: http::Request<Body>| {
             nowhere(board, request, true)
         })
-        .with_state(board)
+        .with_state(board);
+    address::with_tokens(router)
 }

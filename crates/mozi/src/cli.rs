@@ -384,7 +384,7 @@ pub(crate) enum SessionCommand {
     },
     /// Start an agent by name, at a task or without one
     #[command(
-        after_help = "Examples:\n  mozi session start coder --task 12\n  mozi session start coder -m \"tidy the workspace\"\n  mozi session start shell -m @prompt.md --verbatim"
+        after_help = "Examples:\n  mozi session start coder --task 12\n  mozi session start coder -m \"tidy the workspace\"\n  mozi session start shell -m @prompt.md --verbatim --wait"
     )]
     Start {
         /// The agent
@@ -398,6 +398,9 @@ pub(crate) enum SessionCommand {
         /// The message is the whole prompt, as it stands
         #[arg(long, requires = "message")]
         verbatim: bool,
+        /// Wait until it has ended; exit status 5 where it did not end well
+        #[arg(long)]
+        wait: bool,
     },
     /// Stop a session; its task is held
     #[command(after_help = "Example:\n  mozi session stop 3f2a")]

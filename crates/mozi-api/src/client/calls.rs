@@ -1,6 +1,8 @@
 //! The calls of people, scripts and agents.
 #![expect(clippy::missing_errors_doc, reason = "every call fails as `ClientError` says and in no other way")]
 
+use std::time::Duration;
+
 use http::Method;
 use mozi_core::{AgentId, AttemptNumber, ProjectId, SessionId, TaskId};
 
@@ -15,7 +17,7 @@ use crate::{
     project::{CreateProject, PatchProject, Project},
     query::{
         CleanQuery, EventsQuery, Expand, ExportQuery, ImportQuery, LogQuery, PageQuery, PromptQuery,
-        SessionsQuery, TasksQuery, escape,
+        SessionsQuery, TasksQuery, WaitQuery, escape,
     },
     report::{CommentReply, NewComment, NewOutput, OutputReply, StatusReply, StatusReport},
     server::{Drain, Draining, Reloaded},
@@ -255,6 +257,12 @@ impl Client {
     /// A session.
     pub async fn session(&self, session: SessionId) -> Result<Session, ClientError> {
         self.json(Call::get(format!("/api/sessions/{session}"))).await
+    }
+    /// A session once it has ended, or as it is after so many seconds, at most [`WaitQuery::LONGEST`].
+    pub async fn session_ended(&self, session: SessionId, seconds: u64) -> Result<Session, ClientError> {
+        let query = WaitQuery { wait: Some(seconds) };
+        let call = Call::get(format!("/api/sessions/{session}{}", query.encode()));
+        self.json(call.patient(Duration::from_secs(seconds))).await
     }
     /// Stops a session.
     pub async fn stop_session(&self, session: SessionId, body: &StopSession) -> Result<Session, ClientError> {

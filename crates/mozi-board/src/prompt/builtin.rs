@@ -81,10 +81,10 @@ pub(super) fn last_resort(m: &PromptMaterial, context: &Context) -> Page {
     let calls = &context.call;
     let operating = format!(
         "Report by these calls: `working` at once, an output with your result, then `review` (or `failed` with the \
-         reason in `detail`).\n\n```bash\n{} -d '{{\"status\":\"working\"}}'\n```\n\n```bash\n{} --data-binary @- \
-         <<'JSON'\n{{\"type\": \"document\", \"title\": \"Result\", \"content\": \"The text.\"}}\nJSON\n```\n\n\
-         ```bash\n{} -d '{{\"status\":\"review\"}}'\n```\n",
-        calls.status, calls.outputs, calls.status,
+         reason in `detail`).\n\n```bash\n{} -d '{{\"status\":\"working\"{}}}'\n```\n\n```bash\n{} --data-binary @- \
+         <<'JSON'\n{{\"type\": \"document\", \"title\": \"Result\", \"content\": \"The text.\"{}}}\nJSON\n```\n\n\
+         ```bash\n{} -d '{{\"status\":\"review\"{}}}'\n```\n",
+        calls.status, calls.by_agent, calls.outputs, calls.by_agent, calls.status, calls.by_agent,
     );
     let task = &context.task;
     let text = format!(

@@ -8,7 +8,7 @@ use mozi_api::runner::MarkKind;
 use mozi_core::TaskKey;
 use serde::Serialize;
 
-use super::{Callback, Marks};
+use super::{Callback, Marks, PromptOptions};
 
 /// Repeats for a minute while the board is away or busy, and shows the status beside the answer. Only options that old
 /// versions of curl know too.
@@ -38,29 +38,46 @@ pub(super) struct Calls {
     exports: String,
     /// The program's path, quoted.
     program: String,
+    /// Who reports, as a further field of a status or an output; nothing where a token says it.
+    pub(super) by_agent: String,
+    /// The same for a comment.
+    by_author: String,
 }
 
 impl Calls {
-    pub(super) fn new(key: &TaskKey, callback: Callback, marks: &Marks) -> Self {
+    pub(super) fn new(key: &TaskKey, options: &PromptOptions<'_>, marks: &Marks) -> Self {
+        let callback = options.callback.of(options.role);
         let mark = |kind| super::mark(marks, kind);
         let project = &key.project;
         let task = format!("api/projects/{project}/tasks/{}", key.task);
         // In the environment's form the shell sets the values in, so the quotes are double.
-        let (url, token, q) = match callback {
-            Callback::Env => ("$MOZI_URL".to_owned(), "$MOZI_TOKEN".to_owned(), '"'),
-            Callback::Header => (mark(MarkKind::Url), mark(MarkKind::Token), '\''),
+        let plain = mark(MarkKind::Url);
+        let (url, bearer, q) = match callback {
+            Callback::Env => {
+                ("$MOZI_URL".to_owned(), "-H \"Authorization: Bearer $MOZI_TOKEN\" ".to_owned(), '"')
+            }
+            Callback::Header => {
+                (plain, format!("-H 'Authorization: Bearer {}' ", mark(MarkKind::Token)), '\'')
+            }
+            Callback::Url => (format!("{plain}/t/{}", mark(MarkKind::Token)), String::new(), '\''),
+            Callback::Anonymous => (plain, String::new(), '\''),
         };
         let curl = match callback {
             Callback::Env => CURL.to_owned(),
-            Callback::Header => format!("{CURL}{NO_PROXY}"),
+            Callback::Header | Callback::Url | Callback::Anonymous => format!("{CURL}{NO_PROXY}"),
         };
-        let bearer = format!("-H {q}Authorization: Bearer {token}{q}");
-        let get =
-            |options: &str, path: &str| format!("{curl} {options}\\\n  {bearer} \\\n  {q}{url}/{path}{q}");
+        let get = |options: &str, path: &str| {
+            let header = if bearer.is_empty() { String::new() } else { format!("\n  {bearer}\\") };
+            format!("{curl} {options}\\{header}\n  {q}{url}/{path}{q}")
+        };
         let post = |headers: &str, path: &str| {
             format!(
-                "{curl} \\\n  {bearer} -H 'Content-Type: application/json'{headers} \\\n  {q}{url}/{path}{q}"
+                "{curl} \\\n  {bearer}-H 'Content-Type: application/json'{headers} \\\n  {q}{url}/{path}{q}"
             )
+        };
+        let by = |field: &str| match callback {
+            Callback::Anonymous => format!(", \"{field}\": \"{}\"", options.agent),
+            Callback::Env | Callback::Header | Callback::Url => String::new(),
         };
         let exports = format!(
             "MOZI_URL='{}' MOZI_TOKEN='{}' MOZI_PROJECT={project} MOZI_TASK={} \\\n  \
@@ -81,6 +98,8 @@ impl Calls {
             url,
             exports,
             program: format!("'{}'", mark(MarkKind::Mozi)),
+            by_agent: by("agent"),
+            by_author: by("author"),
         }
     }
 }

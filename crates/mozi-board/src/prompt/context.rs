@@ -108,9 +108,11 @@ impl Context {
             role: o.role.as_str(),
             agent: o.agent.to_string(),
             attempt_number: o.attempt_number,
-            callback: match o.callback {
+            callback: match o.callback.of(o.role) {
                 Callback::Env => "env",
                 Callback::Header => "header",
+                Callback::Url => "url",
+                Callback::Anonymous => "anonymous",
             },
             verdict: match o.role {
                 Role::Executor => o.verdict_mode.as_str(),
@@ -131,7 +133,7 @@ impl Context {
             results_left_out,
             result_of,
             history: History::new(m, o.role, o.attempt_number, &shown),
-            call: Calls::new(&m.task.key, o.callback, marks),
+            call: Calls::new(&m.task.key, o, marks),
             mark: marks.iter().map(|(name, mark)| (name.to_string(), mark.clone())).collect(),
         }
     }

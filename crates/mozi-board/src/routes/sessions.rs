@@ -1,17 +1,21 @@
 //! Sessions, as people see and order them.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use mozi_api::{
     Page,
-    query::{CleanQuery, LogQuery, SessionsQuery},
+    query::{CleanQuery, LogQuery, SessionsQuery, WaitQuery},
     session::{Session, StartSession, StopSession},
 };
 use mozi_core::{Attempt, Command, Identity, Reply, SessionId};
+use tokio::time::Instant;
 
 use super::logs;
 use crate::{
     call::{Call, Outcome, json, location, rows},
     error::ApiError,
+    task::until,
 };
 
 /// Whether a token for one project only may see it.
@@ -70,9 +74,13 @@ pub(super) async fn list(call: Call) -> Outcome {
 }
 
 pub(super) async fn start(mut call: Call) -> Outcome {
+    let wait = WaitQuery::parse(call.query())?;
     let body: StartSession = call.json().await?;
     let command = body.into_command(call.board.clock.session_id()?)?;
-    let session = answered(call.submit(command).await?.reply)?;
+    let mut session = answered(call.submit(command).await?.reply)?;
+    if wait.wait.is_some() {
+        session = ended(&call, session.session_id.0, wait).await?;
+    }
     let path = format!("/api/sessions/{}", session.session_id);
     Ok(location(json(StatusCode::CREATED, &session)?, &path))
 }
@@ -86,8 +94,29 @@ fn answered(reply: Reply) -> Result<Session, ApiError> {
 
 pub(super) async fn show(call: Call) -> Outcome {
     let id = named(&call).await?;
-    let (session, _) = load(&call, id).await?;
-    json(StatusCode::OK, &Session::from(&session))
+    let session = ended(&call, id, WaitQuery::parse(call.query())?).await?;
+    json(StatusCode::OK, &session)
+}
+
+/// The session once it has ended, or as it is when the time that is asked for is over.
+async fn ended(call: &Call, id: SessionId, wait: WaitQuery) -> Result<Session, ApiError> {
+    let deadline = Instant::now() + Duration::from_secs(wait.wait.unwrap_or(0));
+    let mut commits = call.board.store.subscribe_hints();
+    let mut closing = Box::pin(call.closing());
+    let mut last = wait.wait.unwrap_or(0) == 0;
+    loop {
+        // An end is a hint; one that comes while this looks is seen at the next turn.
+        let ready = commits.borrow_and_update().ready;
+        let (session, _) = load(call, id).await?;
+        if last || !session.is_open() {
+            return Ok(Session::from(&session));
+        }
+        tokio::select! {
+            changed = commits.wait_for(|c| c.ready != ready) => last = changed.is_err(),
+            () = until(deadline) => last = true,
+            () = &mut closing => last = true,
+        }
+    }
 }
 
 pub(super) async fn stop(mut call: Call) -> Outcome {

@@ -1,6 +1,8 @@
 //! Tests of the board through its router, in process, and over sockets where limits are tried.
 
 #[cfg(test)]
+mod anonymous;
+#[cfg(test)]
 mod archive;
 #[cfg(test)]
 mod codes;
@@ -33,6 +35,8 @@ mod rights;
 #[cfg(test)]
 mod secure;
 mod server;
+#[cfg(test)]
+mod sessions;
 #[cfg(test)]
 mod sockets;
 #[cfg(test)]

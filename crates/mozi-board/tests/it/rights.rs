@@ -27,6 +27,9 @@ fn the_table_of_rights() {
             RunnerAccess::Own => who.push("runner: itself".to_owned()),
             RunnerAccess::Read => who.push("runner: reads".to_owned()),
         }
+        if a.anonymous {
+            who.push("nobody, where that is allowed, of a task at work".to_owned());
+        }
         format!("{:6} {path:56} {}\n", method.as_str(), who.join(", "))
     };
     insta::assert_snapshot!(declared().into_iter().map(line).collect::<String>());

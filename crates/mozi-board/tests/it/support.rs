@@ -148,7 +148,16 @@ impl Ask<'_> {
 
 impl TestBoard {
     pub(crate) async fn new() -> Self {
-        let this = Self::open(tempfile::tempdir().unwrap()).await;
+        Self::begun(false).await
+    }
+
+    /// One that takes the contract's calls without a token.
+    pub(crate) async fn anonymous() -> Self {
+        Self::begun(true).await
+    }
+
+    async fn begun(anonymous: bool) -> Self {
+        let this = Self::open(tempfile::tempdir().unwrap(), anonymous).await;
         let user = |role| Holder::User { user: "ann".to_owned(), role };
         for (token, holder, project) in [
             (ADMIN, user(UserRole::Admin), None),
@@ -172,13 +181,13 @@ impl TestBoard {
         let Self { router, store, clock, files: _, host: _, house: _, dir } = self;
         let now = clock.now();
         drop((router, store));
-        let this = Self::open(dir).await;
+        let this = Self::open(dir, false).await;
         this.clock.set(now);
         this
     }
 
     /// A board over what is in the folder.
-    async fn open(dir: tempfile::TempDir) -> Self {
+    async fn open(dir: tempfile::TempDir, anonymous: bool) -> Self {
         let store = Store::open(Options::new(dir.path().join("mozi.db"), "board-1")).unwrap();
         let clock = Clock::manual(Timestamp::from_micros(START));
         let files = Arc::new(FakeFiles::default());
@@ -190,7 +199,7 @@ impl TestBoard {
             listen_hosts: Vec::new(),
             prompts_dir: None,
             default_language: Language::En,
-            anonymous: false,
+            anonymous,
             version: "0.1.0".to_owned(),
         };
         let shared: Arc<dyn SessionFiles> = Arc::<FakeFiles>::clone(&files);

@@ -118,8 +118,10 @@ pub(crate) enum TaskCommand {
     #[command(after_help = "Example:\n  mozi task hold 12")]
     Hold(Decide),
     /// Let held tasks go on
-    #[command(after_help = "Example:\n  mozi task release 12")]
-    Release(Decide),
+    #[command(
+        after_help = "Examples:\n  mozi task release 12\n  mozi task release --kind dry_run      all that a dry run has left in the project"
+    )]
+    Release(Release),
     /// Try failed, blocked or cancelled tasks again
     #[command(after_help = "Example:\n  mozi task retry 12")]
     Retry(Decide),
@@ -135,6 +137,20 @@ pub(crate) enum TaskCommand {
         #[arg(allow_hyphen_values = true)]
         text: String,
     },
+}
+
+/// Tasks to let go on.
+#[derive(Debug, Args)]
+pub(crate) struct Release {
+    /// The tasks
+    #[arg(required_unless_present = "kind", conflicts_with = "kind", value_name = "ID")]
+    pub ids: Vec<String>,
+    /// All that are blocked for this reason: `held`, `dry_run`, `needs_input` …
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
+    /// Why
+    #[arg(short, long, value_name = "TEXT")]
+    pub message: Option<String>,
 }
 
 /// Tasks to decide on.

@@ -1,7 +1,7 @@
 //! `mozi session …`
 
 use mozi_api::{
-    query::SessionsQuery,
+    query::{SessionsQuery, WaitQuery},
     session::{PromptKind, Session, StartSession, StopSession},
 };
 
@@ -9,7 +9,7 @@ use super::{tasks::Several, words};
 use crate::{
     cli::SessionCommand,
     context::{Context, agent_id},
-    error::Result,
+    error::{Exit, Failure, Result},
     output::{Out, Paint, Table, local, paint_of, seconds},
 };
 
@@ -30,7 +30,7 @@ pub(crate) async fn run(context: &Context, command: SessionCommand) -> Result<()
             }
             several.end(context, ids.len())
         }
-        SessionCommand::Start { agent, message, task, verbatim } => {
+        SessionCommand::Start { agent, message, task, verbatim, wait } => {
             let message = message.as_deref().map(words::text).transpose()?;
             let key = match &task {
                 Some(task) => Some(context.key(task).await?),
@@ -44,6 +44,9 @@ pub(crate) async fn run(context: &Context, command: SessionCommand) -> Result<()
                 prompt: verbatim.then_some(PromptKind::Verbatim.into()),
             };
             let session = context.ask(context.client.start_session(&body)).await?;
+            if wait {
+                return until_ended(context, session).await;
+            }
             if context.out.json() {
                 return context.out.value(&session);
             }
@@ -98,6 +101,27 @@ pub(crate) async fn run(context: &Context, command: SessionCommand) -> Result<()
     }
 }
 
+/// Shows the session once it has ended; whoever is waiting for its work is told by the exit status how it did.
+async fn until_ended(context: &Context, mut session: Session) -> Result<()> {
+    let sid = session.session_id.0;
+    if !context.out.json() {
+        context.out.line(format!("started {}: session {sid}", session.agent))?;
+    }
+    while session.completed_at.is_none() {
+        session = context.ask(context.client.session_ended(sid, WaitQuery::LONGEST)).await?;
+    }
+    if context.out.json() {
+        context.out.value(&session)?;
+    } else {
+        context.out.line(text_of(context.out, &session))?;
+    }
+    if session.status == "completed" {
+        return Ok(());
+    }
+    // All has been said.
+    Err(Failure::silent(Exit::Otherwise))
+}
+
 async fn list(context: &Context, all: bool) -> Result<()> {
     let query =
         SessionsQuery { active: (!all).then_some(true), limit: Some(500), ..SessionsQuery::default() };
@@ -148,6 +172,7 @@ fn text_of(out: Out, s: &Session) -> String {
         ("took", s.completed_at.and_then(|end| seconds(&started, &end.to_string()))),
         ("runs for", s.completed_at.is_none().then(|| seconds(&started, &crate::output::now())).flatten()),
         ("stop", s.stop_requested.clone()),
+        ("error", s.error.clone()),
         ("held up by", s.held_up.as_ref().map(|h| format!("{}: {}", h.by, h.detail))),
     ];
     lines.extend(rows.into_iter().filter_map(|(name, value)| Some(format!("  {name:<11} {}", value?))));

@@ -123,7 +123,7 @@ fn more_than_loopback_needs_a_word() {
 
 #[test]
 fn a_dry_run_starts_nothing() {
-    let mut board = Setup::agents(&[("a", "echo ran > \"$TEST_DIR/ran\"", "")]).start();
+    let mut board = Setup::agents(&[("a", "echo ran | tee \"$TEST_DIR/ran\"", "verdict = \"exit\"")]).start();
     board.down(15);
     let listen = format!("127.0.0.1:{}", board.port);
     let log = fs::File::create(board.path("dry.log")).unwrap();
@@ -139,6 +139,19 @@ fn a_dry_run_starts_nothing() {
     let dir = board.data().join("sessions").join(session);
     assert!(dir.join("prompt.md").exists() && dir.join("spec.json").exists());
     assert!(!board.path("ran").exists());
+    // All is there to be read, and nothing was used up; held back is another reason.
+    assert!(board.ok(&["task", "prompt", &id]).contains("nothing"));
+    assert!(read(&dir.join("prompt.md")).contains("nothing"));
+    let held = board.add(&json!({ "title": "later", "agent": "a", "held": true }));
+    assert!(board.ok(&["task", "release", "--kind", "dry-run"]).contains("held"));
+    board.down(15);
+    board.up();
+    let said = board.ok(&["task", "release", "--kind", "dry_run", "-m", "the shadow is over"]);
+    assert!(said.contains("released") && !said.contains(&format!("/{held} ")), "{said}");
+    let task = board.until(&id, "review");
+    assert_eq!(task["attempts"].as_array().unwrap().len(), 2);
+    assert!(board.path("ran").exists());
+    assert_eq!(board.get(&format!("/api/projects/default/tasks/{held}"))["status"], "blocked");
     board.finish();
 }
 

@@ -198,7 +198,8 @@ fn an_agent_that_never_starts_is_held_back() {
 
 #[test]
 fn sessions_without_a_task() {
-    let board = Setup::agents(&[("a", "cat > \"$TEST_DIR/heard\"; echo answered", "")]).start();
+    let answers = ("a", "cat > \"$TEST_DIR/heard\"; echo answered", "");
+    let board = Setup::agents(&[answers, ("b", "exit 3", "")]).start();
     let session =
         board.post("/api/sessions", &json!({ "agent": "a", "message": "hello\n", "prompt": "verbatim" }));
     let sid = session["session_id"].as_str().unwrap();
@@ -209,6 +210,12 @@ fn sessions_without_a_task() {
     });
     assert_eq!(ended["status"], "completed");
     assert!(board.ok(&["session", "list", "--all"]).contains(&sid[..8]));
+    let said = board.ok(&["session", "start", "a", "-m", "again\n", "--verbatim", "--wait"]);
+    assert!(said.contains("started a: session") && said.contains("completed"), "{said}");
+    let failed = board.mozi(&["session", "start", "b", "-m", "go", "--wait", "--json"]);
+    assert_eq!(failed.status.code(), Some(5));
+    let ended: Value = serde_json::from_slice(&failed.stdout).unwrap();
+    assert_eq!(ended["status"], "crashed");
     board.ok(&["session", "clean", sid]);
     crate::support::wait_for("it to be forgotten", || {
         (board.api("GET", &format!("/api/sessions/{sid}"), &Value::Null).status == 404).then_some(())

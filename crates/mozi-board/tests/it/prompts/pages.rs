@@ -36,7 +36,7 @@ fn page(m: PromptMaterial, f: For<'_>, state: WorkspaceState) -> String {
 
 #[test]
 fn whole_pages() {
-    use Callback::{Env, Header};
+    use Callback::{Anonymous, Env, Header, Url};
     use WorkspaceState::{InPlace, Kept, New};
     for lang in LANGUAGES {
         let mut settings = insta::Settings::clone_current();
@@ -57,6 +57,10 @@ fn whole_pages() {
             let snap = |name: &str, text: String| insta::assert_snapshot!(format!("{lang}-{name}"), text);
             snap("first-env", page(board::claimed(), executor(1, Env), New));
             snap("first-header", page(board::claimed(), executor(1, Header), New));
+            snap("first-url", page(board::claimed(), executor(1, Url), New));
+            snap("first-anonymous", page(board::claimed(), executor(1, Anonymous), New));
+            snap("built-on-anonymous", page(board::built_on(), executor(1, Anonymous), New));
+            snap("review-url", page(board::in_review(), reviewer(5, Url), Kept));
             snap("bare-by-name-env", page(bare, by_name, New));
             snap("by-exit", page(by_exit, For { verdict_mode: VerdictMode::Exit, ..executor(1, Env) }, New));
             snap("retry-env", page(board::retried(), executor(3, Env), Kept));
@@ -106,10 +110,10 @@ fn no_text_of_a_task_leaves_its_block() {
     }
 }
 
+const CALLBACKS: [Callback; 4] = [Callback::Env, Callback::Header, Callback::Url, Callback::Anonymous];
+
 fn every_page() -> impl Iterator<Item = (Role, Callback, Language)> {
-    Role::ALL.iter().flat_map(|r| {
-        [Callback::Env, Callback::Header].into_iter().flat_map(|c| LANGUAGES.map(|l| (*r, c, l)))
-    })
+    Role::ALL.iter().flat_map(|r| CALLBACKS.into_iter().flat_map(|c| LANGUAGES.map(|l| (*r, c, l))))
 }
 
 #[test]
@@ -126,10 +130,16 @@ fn every_mark_is_filled_in_and_only_marks_are() {
         for word in ["new", "kept", "in_place", "unknown", "source"] {
             assert!(r.parts.states.get(word).is_some_and(|s| s.chars().count() > 6), "no words for {word}");
         }
-        if callback == Callback::Header {
+        // A reviewer shows its token whatever is agreed on.
+        let shows = callback == Callback::Header || (callback, role) == (Callback::Anonymous, Role::Reviewer);
+        if shows {
             assert!(filled.contains("Bearer mozi_a_TOKEN"));
             assert!(shown.contains("https://board.example/api/projects/app/tasks/7/status"));
             assert!(shown.contains("Bearer mozi_a_****"), "a preview shows no token");
+        } else if callback == Callback::Url {
+            assert!(!filled.contains("Authorization"));
+            assert!(filled.contains("/t/mozi_a_TOKEN/api/projects/app/tasks/7/status"));
+            assert!(shown.contains("https://board.example/t/mozi_a_****/api/projects/app/tasks/7/status"));
         } else {
             assert!(!filled.contains("mozi_a_TOKEN"), "the environment has the token, so the text does not");
         }
@@ -139,7 +149,7 @@ fn every_mark_is_filled_in_and_only_marks_are() {
 /// Every row that the old prompts had, in every page for executors.
 #[test]
 fn nothing_of_the_contract_is_missing() {
-    for callback in [Callback::Env, Callback::Header] {
+    for callback in CALLBACKS {
         for lang in LANGUAGES {
             let text = page(board::claimed(), For::executor(1, callback, lang), WorkspaceState::New);
             let facts = [
@@ -194,7 +204,7 @@ fn both_languages_have_the_same_shape() {
     };
     let materials = [board::claimed, board::retried, board::sent_back, board::in_review, board::built_on];
     for (m, role) in materials.iter().flat_map(|m| Role::ALL.iter().map(move |r| (m, *r))) {
-        for callback in [Callback::Env, Callback::Header] {
+        for callback in CALLBACKS {
             let of = |lang| {
                 shape(&page(m(), For { role, ..For::executor(9, callback, lang) }, WorkspaceState::New))
             };

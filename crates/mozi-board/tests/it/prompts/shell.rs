@@ -152,14 +152,16 @@ fn curls(blocks: &[String]) -> usize {
     blocks.iter().map(|b| b.lines().filter(|l| l.starts_with("curl ")).count()).sum()
 }
 
+const WITHOUT_ENV: [Callback; 3] = [Callback::Header, Callback::Url, Callback::Anonymous];
+
 /// All that stands in a page for an agent without environment, run as it stands.
 #[test]
 fn every_curl_of_a_page_arrives_as_it_should() {
-    for lang in LANGUAGES {
-        let probe = Agent::new(Role::Executor, Callback::Header, lang, "http://127.0.0.1:9");
+    for (lang, callback) in LANGUAGES.iter().flat_map(|l| WITHOUT_ENV.map(|c| (*l, c))) {
+        let probe = Agent::new(Role::Executor, callback, lang, "http://127.0.0.1:9");
         let count = curls(&probe.blocks());
         let (url, listener) = listen(vec!["200 OK"; count]);
-        let agent = Agent::new(Role::Executor, Callback::Header, lang, &url);
+        let agent = Agent::new(Role::Executor, callback, lang, &url);
         for block in agent.blocks() {
             // The numbers that the reader is told to put there.
             let block = block
@@ -170,28 +172,38 @@ fn every_curl_of_a_page_arrives_as_it_should() {
             let curls = curls(std::slice::from_ref(&block));
             assert_eq!(said.matches("HTTP 200").count(), curls, "{block}: {said}");
         }
-        let got = listener.join().unwrap();
-        let lines: Vec<&str> = got.iter().map(|r| r.line.as_str()).collect();
-        assert_eq!(
-            lines,
-            [
-                "GET /api/projects/app/tasks/3/outputs/1/content HTTP/1.1",
-                "POST /api/projects/app/tasks/7/status HTTP/1.1",
-                "POST /api/projects/app/tasks/7/outputs HTTP/1.1",
-                "POST /api/projects/app/tasks/7/status HTTP/1.1",
-                "POST /api/projects/app/tasks/7/status HTTP/1.1",
-                "GET /api/projects/app/tasks/7?expand=all HTTP/1.1",
-                "POST /api/projects/app/tasks/7/comments HTTP/1.1",
-                "POST /api/projects/app/tasks HTTP/1.1",
-            ]
-        );
-        for r in &got {
-            assert_eq!(r.headers.get("authorization").map(String::as_str), Some("Bearer mozi_a_secret"));
+        let mut got = listener.join().unwrap();
+        let base = if callback == Callback::Url { "/t/mozi_a_secret" } else { "" };
+        let lines: Vec<String> = got.iter().map(|r| r.line.replacen(base, "", 1)).collect();
+        let all = [
+            "GET /api/projects/app/tasks/3/outputs/1/content HTTP/1.1",
+            "POST /api/projects/app/tasks/7/status HTTP/1.1",
+            "POST /api/projects/app/tasks/7/outputs HTTP/1.1",
+            "POST /api/projects/app/tasks/7/status HTTP/1.1",
+            "POST /api/projects/app/tasks/7/status HTTP/1.1",
+            "GET /api/projects/app/tasks/7?expand=all HTTP/1.1",
+            "POST /api/projects/app/tasks/7/comments HTTP/1.1",
+            "POST /api/projects/app/tasks HTTP/1.1",
+        ];
+        // Without a token there are the contract's four calls and no others.
+        let nameless = callback == Callback::Anonymous;
+        assert_eq!(lines, if nameless { &all[1..7] } else { &all[..] });
+        assert!(got.iter().all(|r| r.line.contains(&format!(" {base}/api/"))), "{lines:?}");
+        let token = (callback == Callback::Header).then_some("Bearer mozi_a_secret");
+        assert_eq!(agent.text.contains("mozi_a_secret"), !nameless);
+        for r in &mut got {
+            assert_eq!(r.headers.get("authorization").map(String::as_str), token);
             if r.line.starts_with("POST") {
                 assert_eq!(r.headers.get("content-type").map(String::as_str), Some("application/json"));
                 let body: Value = serde_json::from_str(&r.body).unwrap_or_else(|e| panic!("{e}: {}", r.body));
                 assert!(body.is_object());
+                let who = if r.line.contains("/comments") { "author" } else { "agent" };
+                assert_eq!(body.get(who).map(|w| w == "coder"), nameless.then_some(true), "{body}");
+                r.body = r.body.replace(&format!(", \"{who}\": \"coder\""), "");
             }
+        }
+        if nameless {
+            got.insert(0, Request { line: String::new(), headers: BTreeMap::new(), body: String::new() });
         }
         let statuses: Vec<Value> =
             [1, 3, 4].iter().map(|i| serde_json::from_str(&got[*i].body).unwrap()).collect();

@@ -1,7 +1,9 @@
 //! What people decide on tasks.
 
+use std::collections::BTreeSet;
+
 use mozi_api::{
-    query::Expand,
+    query::{Expand, SortBy, TasksQuery},
     report::{NewComment, StatusReport},
     task::Task,
 };
@@ -83,7 +85,10 @@ pub(super) async fn run(context: &Context, command: TaskCommand) -> Result<()> {
         TaskCommand::Cancel(d) => all(context, &CANCEL, &d.ids, d.message).await,
         TaskCommand::Hold(d) => all(context, &HOLD, &d.ids, d.message).await,
         TaskCommand::Stop(d) => all(context, &STOP, &d.ids, d.message).await,
-        TaskCommand::Release(d) => all(context, &RELEASE, &d.ids, d.message).await,
+        TaskCommand::Release(d) => match &d.kind {
+            None => all(context, &RELEASE, &d.ids, d.message).await,
+            Some(kind) => release(context, kind, d.message).await,
+        },
         TaskCommand::Retry(d) => all(context, &RETRY, &d.ids, d.message).await,
         TaskCommand::Add(_)
         | TaskCommand::List { .. }
@@ -103,6 +108,42 @@ async fn all(context: &Context, decision: &Decision, ids: &[String], detail: Opt
         several.add(context, one(context, decision, id, detail.clone()).await)?;
     }
     several.end(context, ids.len())
+}
+
+/// Lets all tasks of the project go on that are blocked for one reason.
+async fn release(context: &Context, kind: &str, detail: Option<String>) -> Result<()> {
+    context.person_only("`release`")?;
+    let project = context.project().await?;
+    let mut query = TasksQuery {
+        status: vec![Blocked.into()],
+        sort: Some(SortBy::Created.into()),
+        limit: Some(500),
+        ..TasksQuery::default()
+    };
+    let (mut found, mut kinds) = (Vec::new(), BTreeSet::new());
+    // All are looked at before any is moved: the pages are of one list.
+    loop {
+        let page = context.ask(context.client.tasks(&project, &query)).await?;
+        for task in page.items {
+            if task.kind.as_deref() == Some(kind) {
+                found.push(format!("{project}/{}", task.task_id));
+            }
+            kinds.extend(task.kind);
+        }
+        match page.next_cursor {
+            None => break,
+            next => query.cursor = next,
+        }
+    }
+    if !found.is_empty() {
+        return all(context, &RELEASE, &found, detail).await;
+    }
+    if context.out.json() {
+        return context.out.value(&serde_json::json!([]));
+    }
+    let others = kinds.into_iter().collect::<Vec<_>>().join(", ");
+    let others = if others.is_empty() { String::new() } else { format!("; blocked there are: {others}") };
+    context.out.line(format!("nothing in {project} is blocked as {kind}{others}"))
 }
 
 async fn one(
