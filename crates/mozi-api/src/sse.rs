@@ -61,6 +61,49 @@ impl EventStream {
         self.after.as_deref()
     }
 
+    /// The place where the stream is, for whoever begins with what comes next; waits for the board to say it.
+    ///
+    /// # Errors
+    /// As for [`next`](Self::next), but a break is never bridged.
+    pub async fn place(&mut self) -> Result<String, ClientError> {
+        if let Some(after) = &self.after {
+            return Ok(after.clone());
+        }
+        let mut stream = connect(&self.client, &self.path, None).await?;
+        let mut parser = Parser::default();
+        let address = self.client.address();
+        // The board says it before anything else.
+        let bad = |e: parse::TooLong| ClientError::Protocol { address: address.clone(), why: e.to_string() };
+        let said = loop {
+            match tokio::time::timeout(SILENCE, stream.next()).await {
+                Err(_) => return Err(ClientError::Timeout { address, after: SILENCE }),
+                Ok(Err(e)) => return Err(e),
+                Ok(Ok(None)) => break None,
+                Ok(Ok(Some(bytes))) => {
+                    // What follows in the same breath is behind that place.
+                    let mut rest = bytes.iter();
+                    while parser.last_id().is_none()
+                        && let Some(byte) = rest.next()
+                    {
+                        parser.feed(&[*byte]).map_err(bad)?;
+                    }
+                    let said = parser.last_id().map(str::to_owned);
+                    parser.feed(rest.as_slice()).map_err(bad)?;
+                    if said.is_some() {
+                        break said;
+                    }
+                }
+            }
+        };
+        let place = said.ok_or_else(|| {
+            let why = "a stream does not begin with its place".to_owned();
+            ClientError::Protocol { address, why }
+        })?;
+        (self.after, self.open) = (Some(place.clone()), Some((stream, parser)));
+        self.was_open = true;
+        Ok(place)
+    }
+
     /// The next event; waits for it. Dropping the future loses nothing.
     ///
     /// # Errors

@@ -163,6 +163,10 @@ pub enum Callback {
     Env,
     /// From its prompt: nothing else reaches it.
     Header,
+    /// From the address that it is told: the token is a part of it.
+    Url,
+    /// Not at all: it reports under its own name.
+    Anonymous,
 }
 
 impl Callback {
@@ -171,6 +175,8 @@ impl Callback {
         match self {
             Self::Env => "env",
             Self::Header => "header",
+            Self::Url => "url",
+            Self::Anonymous => "anonymous",
         }
     }
 }
@@ -227,10 +233,12 @@ pub struct Bootstrap {
 /// A command that is run when something has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook {
-    /// Patterns of event types: `agent_*`, `agent_completed`, `status_changed:review`.
+    /// Patterns of event types: `agent_*`, `status_changed:review`, `idle`, `*`.
     pub on: Vec<String>,
     /// The project, or `*`.
     pub project: String,
     /// The program and its arguments.
     pub run: Vec<String>,
+    /// How long it may take.
+    pub timeout: Duration,
 }

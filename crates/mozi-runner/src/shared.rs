@@ -8,7 +8,7 @@ use mozi_api::runner::RunnerNotice;
 use mozi_api::{Client, ClientError};
 use mozi_core::{AgentId, ProjectId, RunnerId, SessionId};
 use mozi_supervise::SessionDir;
-use tokio::sync::{OwnedMutexGuard, Semaphore, mpsc};
+use tokio::sync::{OwnedMutexGuard, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) reaper: mpsc::Sender<std::process::Child>,
     /// Held by every start between its claim and its supervisor.
     pub(crate) starts: Arc<Semaphore>,
+    /// Rings when the runner goes by something else.
+    pub(crate) changes: watch::Sender<u64>,
     blocking: Semaphore,
     /// Small things that nobody waits for.
     background: Mutex<JoinSet<()>>,
@@ -77,6 +79,7 @@ impl Shared {
             versions: Versions::default(),
             reaper,
             starts: Arc::new(Semaphore::new(usize::try_from(STARTS).unwrap_or(1))),
+            changes: watch::Sender::new(0),
             blocking: Semaphore::new(BLOCKING),
             background: Mutex::default(),
             places: Mutex::default(),
@@ -104,6 +107,7 @@ impl Shared {
     pub(crate) fn change(&self, change: Change) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         current.generation += 1;
+        let generation = current.generation;
         match change {
             Change::Drain(why) => current.draining = why.map(Into::into),
             Change::Config(new) => {
@@ -121,6 +125,8 @@ impl Shared {
                 });
             }
         }
+        drop(current);
+        self.changes.send_replace(generation);
     }
 
     pub(crate) fn dir(&self, id: SessionId) -> SessionDir {

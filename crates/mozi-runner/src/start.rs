@@ -204,10 +204,15 @@ fn environment(
     prepared: &Prepared,
 ) -> BTreeMap<OsString, OsString> {
     let id = assignment.session_id.0;
+    // Who knows nothing but an address has the token in it.
+    let url = match agent.callback {
+        Callback::Url if assignment.task_id.is_some() => format!("{}/t/{}", config.agent_url, token.expose()),
+        _ => config.agent_url.clone(),
+    };
     // The mark by which a sweep finds what is left of the session; everything else is for the agent.
     let mut mozi: Vec<(&str, OsString)> = vec![
         ("MOZI_SESSION_ID", id.to_string().into()),
-        ("MOZI_URL", config.agent_url.clone().into()),
+        ("MOZI_URL", url.into()),
         ("MOZI_OUTBOX", shared.dir(id).outbox_path().into()),
         ("MOZI_WORKSPACE", workspace.path.clone().into()),
     ];

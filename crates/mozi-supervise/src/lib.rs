@@ -27,6 +27,7 @@ mod exit_record;
 mod limits;
 mod lock;
 mod logs;
+mod marked;
 mod place;
 mod proc;
 mod reconcile;
@@ -46,6 +47,7 @@ pub use exit_record::{
     Cause, EXIT_VERSION, Ended, ExitRecord, Killed, LogEnd, Logs, Resources, StopOrder, WrittenBy,
 };
 pub use lock::{Lock, LockAttempt};
+pub use marked::end_marked;
 pub use proc::{boot_id, pid_namespace, process_start_time};
 pub use reconcile::{
     Reconciled, abandon_dead, kill_stuck_supervisor, reconcile_dead, reconcile_missing, reconcile_unheard,

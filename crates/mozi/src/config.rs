@@ -21,6 +21,7 @@ use crate::error::Failure;
 use reader::{Limit, Lines, Section, Source};
 
 pub(crate) mod env;
+mod hooks;
 pub(crate) mod openclaw;
 mod reader;
 pub(crate) mod registry;
@@ -60,6 +61,8 @@ pub(crate) struct Server {
     pub allowed_hosts: Vec<String>,
     pub tls: Option<Tls>,
     pub insecure_listen: bool,
+    /// The contract's calls are taken without a token from the agent at work at the task.
+    pub anonymous: bool,
 }
 
 /// Certificate and key, both PEM files.
@@ -90,6 +93,7 @@ impl Config {
                 allowed_hosts: Vec::new(),
                 tls: None,
                 insecure_listen: false,
+                anonymous: false,
             },
             max_sessions: 8,
             agents: BTreeMap::new(),
@@ -185,7 +189,7 @@ fn read_root(config: &mut Config, root: Section<'_, '_>) {
     let defaults =
         root.section("agent_defaults").map(|s| AgentKeys::read(s, &config.dir)).unwrap_or_default();
     for (id, section) in root.named::<AgentId>("agents") {
-        if let Some(agent) = read_agent(&id, section, &defaults, &config.dir) {
+        if let Some(agent) = read_agent(&id, section, &defaults, config) {
             config.agents.insert(id, agent);
         }
     }
@@ -199,24 +203,8 @@ fn read_root(config: &mut Config, root: Section<'_, '_>) {
         config.bootstraps.insert(name.0, Bootstrap { command, timeout });
     }
     for section in root.each("hooks") {
-        let on = section.strings("on").unwrap_or_default();
-        if on.is_empty() {
-            section.mistake(None, "a hook needs `on`, a list such as [\"agent_*\"]");
-        }
-        for pattern in on.iter().filter(|p| !p.starts_with("agent_")) {
-            let text = format!(
-                "`on` takes \"agent_*\", \"agent_completed\", \"agent_timed_out\" and so on, not {pattern:?}"
-            );
-            section.mistake(Some("on"), text);
-        }
-        let project = section.string("project").unwrap_or_else(|| "*".to_owned());
-        if project != "*" && project.parse::<ProjectId>().is_err() {
-            section
-                .mistake(Some("project"), format!("`project` is a project's id or \"*\", not {project:?}"));
-        }
-        let run = command_of(&section, "run");
+        config.hooks.push(hooks::read(&section));
         section.finish();
-        config.hooks.push(Hook { on, project, run });
     }
     if let Some(retention) = root.section("retention") {
         config.retention = read_retention(retention);
@@ -305,6 +293,8 @@ fn read_server(config: &mut Config, section: Section<'_, '_>) {
         }
     };
     server.insecure_listen = section.boolean("insecure_listen").unwrap_or(false);
+    let takes = [("off", false), ("callbacks", true)];
+    server.anonymous = section.word("anonymous", &takes).unwrap_or(false);
     section.finish();
 }
 
@@ -392,6 +382,7 @@ struct AgentKeys {
     prompt_via: Option<PromptVia>,
     verdict: Option<Verdict>,
     callback: Option<Callback>,
+    aliases: Option<Vec<String>>,
     output_roots: Option<Vec<PathBuf>>,
     roles: Option<Vec<Role>>,
     max_sessions: Option<u32>,
@@ -412,7 +403,12 @@ impl AgentKeys {
         ];
         let vias = [("stdin", PromptVia::Stdin), ("file", PromptVia::File), ("none", PromptVia::None)];
         let verdicts = [("report", Verdict::Report), ("exit", Verdict::Exit)];
-        let callbacks = [("env", Callback::Env), ("header", Callback::Header)];
+        let callbacks = [
+            ("env", Callback::Env),
+            ("header", Callback::Header),
+            ("url", Callback::Url),
+            ("anonymous", Callback::Anonymous),
+        ];
         let roles = [("executor", Role::Executor), ("reviewer", Role::Reviewer)];
         let overflows = [("drop-oldest", LogOverflow::DropOldest), ("end", LogOverflow::End)];
         // The third form is a list.
@@ -424,6 +420,7 @@ impl AgentKeys {
             prompt_via: section.word("prompt_via", &vias),
             verdict: section.word("verdict", &verdicts),
             callback: section.word("callback", &callbacks),
+            aliases: section.strings("aliases"),
             output_roots: section
                 .strings("output_roots")
                 .map(|roots| roots.iter().map(|r| dir.join(r)).collect()),
@@ -448,8 +445,44 @@ impl AgentKeys {
 
     fn read(section: Section<'_, '_>, dir: &Path) -> Self {
         let keys = Self::of(&section, dir);
+        if section.has("aliases") {
+            section.mistake(Some("aliases"), "`aliases` are one agent's: write them in its own table");
+        }
         section.finish();
         keys
+    }
+}
+
+/// Under one name only one agent can report.
+fn check_names(
+    id: &AgentId,
+    aliases: &[String],
+    section: &Section<'_, '_>,
+    others: &BTreeMap<AgentId, AgentConfig>,
+) {
+    let same = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
+    for (i, alias) in aliases.iter().enumerate() {
+        let long = alias.chars().count() > 127 || alias.chars().any(char::is_control);
+        if alias.trim().is_empty() || alias.trim() != alias || long {
+            let text = "`aliases` takes names of 1 to 127 characters, without spaces around them";
+            section.mistake(Some("aliases"), text);
+        }
+        if same(alias, id.as_str()) || aliases.iter().take(i).any(|a| same(a, alias)) {
+            section.mistake(
+                Some("aliases"),
+                format!("`aliases` has {alias:?}, which is a name of the agent already"),
+            );
+        }
+    }
+    for (other, config) in others {
+        let taken = |name: &str| same(name, other.as_str()) || config.aliases.iter().any(|a| same(a, name));
+        if let Some(alias) = aliases.iter().find(|a| taken(a)) {
+            let text = format!("`aliases` has {alias:?}, which is a name of agent {other}");
+            section.mistake(Some("aliases"), text);
+        }
+        if config.aliases.iter().any(|a| same(a, id.as_str())) {
+            section.mistake(None, format!("agent {other} has the alias {id:?}, which is this agent's id"));
+        }
     }
 }
 
@@ -457,9 +490,10 @@ fn read_agent(
     id: &AgentId,
     section: Section<'_, '_>,
     defaults: &AgentKeys,
-    dir: &Path,
+    config: &Config,
 ) -> Option<AgentConfig> {
-    let own = AgentKeys::of(&section, dir);
+    let own = AgentKeys::of(&section, &config.dir);
+    check_names(id, own.aliases.as_deref().unwrap_or_default(), &section, &config.agents);
     let d = defaults.clone();
     let name = own.runtime.or(d.runtime).or_else(|| {
         if !section.has("runtime") {
@@ -503,6 +537,17 @@ fn read_agent(
         let text = "`callback` is \"header\" here: OpenClaw passes no environment to its agents";
         section.mistake(Some("callback"), text);
     }
+    let default_callback = if openclaw { Callback::Header } else { Callback::Env };
+    // What OpenClaw cannot pass on is not taken over from the defaults either.
+    let by_default = d.callback.filter(|c| !(openclaw && *c == Callback::Env));
+    let callback = own.callback.or(by_default).unwrap_or(default_callback);
+    if callback == Callback::Anonymous && !config.server.anonymous {
+        let text = format!(
+            "[{}] has callback = \"anonymous\", which needs anonymous = \"callbacks\" in [server]",
+            section.title()
+        );
+        section.mistake(section.has("callback").then_some("callback"), text);
+    }
     section.finish();
     let runtime = runtime?;
     let output_roots = own.output_roots.or(d.output_roots).unwrap_or_else(|| match &runtime {
@@ -512,16 +557,19 @@ fn read_agent(
         RuntimeConfig::Command { .. } | RuntimeConfig::DryRun => Vec::new(),
     });
     let default_timeout = if openclaw { Duration::from_mins(10) } else { Duration::from_hours(2) };
-    let default_callback = if openclaw { Callback::Header } else { Callback::Env };
-    let callback = own.callback.or_else(|| d.callback.filter(|_| !openclaw)).unwrap_or(default_callback);
+    // An exit status is no decision on somebody's work.
+    let default_roles = match runtime.verdict() {
+        Verdict::Report => vec![Role::Executor, Role::Reviewer],
+        Verdict::Exit => vec![Role::Executor],
+    };
     let mut env = d.env;
     env.extend(own.env);
     Some(AgentConfig {
         runtime,
         callback,
         output_roots,
-        aliases: Vec::new(),
-        roles: own.roles.or(d.roles).unwrap_or_else(|| vec![Role::Executor, Role::Reviewer]),
+        aliases: own.aliases.unwrap_or_default(),
+        roles: own.roles.or(d.roles).unwrap_or(default_roles),
         max_sessions: own.max_sessions.or(d.max_sessions).unwrap_or_else(|| u32::from(openclaw)),
         timeout: own.timeout.or(d.timeout).unwrap_or(Limit::After(default_timeout)).get(),
         stall_timeout: own.stall_timeout.or(d.stall_timeout).and_then(Limit::get),

@@ -203,7 +203,7 @@ pub(crate) async fn start(start: Start) -> Result<Server> {
         listen_hosts: if address.ip().is_unspecified() { Vec::new() } else { vec![address.ip()] },
         prompts_dir: Some(config.dir.join("prompts")),
         default_language: env::language(),
-        anonymous: false,
+        anonymous: config.server.anonymous,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let files = mozi_runner::session_files(&runner);

@@ -70,6 +70,11 @@ impl Parser {
         self.ready.pop_front()
     }
 
+    /// The last id that was read: where whoever has taken all messages is.
+    pub fn last_id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
     fn take_line(&mut self, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
         let text = if std::mem::replace(&mut self.begun, true) {

@@ -157,3 +157,16 @@ async fn a_dropped_wait_loses_no_event() {
     }
     assert_eq!(seen, [1, 2]);
 }
+
+#[tokio::test]
+async fn a_stream_without_a_place_says_where_it_begins_and_loses_nothing_by_it() {
+    let begin = format!("{HEAD}: watching\nid: c7\n\n{}{}", event(8), event(9));
+    let server = Server::start(move |_, _| Answer::Keep(begin.clone())).await;
+    let client = Client::new(&server.url, None).expect("a client");
+    let mut stream = client.event_stream(None, None);
+    assert_eq!(stream.place().await.expect("a place"), "c7");
+    assert_eq!(stream.place().await.expect("the same"), "c7");
+    assert_eq!(stream.next().await.expect("an event").event.id, 8);
+    assert_eq!(stream.next().await.expect("an event").event.id, 9);
+    assert_eq!(server.requests().len(), 1);
+}

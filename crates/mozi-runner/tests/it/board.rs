@@ -309,14 +309,19 @@ impl Board {
             .and_then(|after| after.parse().ok())
             .unwrap_or(0);
         let stream = head.headers.get("accept").is_some_and(|a| a == "text/event-stream");
+        let named = query.contains("after=");
         let events: Vec<_> = self.with(|s| s.events.iter().filter(|(n, _)| *n > after).cloned().collect());
         if !stream {
             let next = events.last().map(|(n, _)| n.to_string());
             let items: Vec<_> = events.into_iter().map(|(_, e)| e).collect();
             return answer(&json!({ "items": items, "next_cursor": next }));
         }
-        let (sender, receiver) = tokio::sync::mpsc::channel(64);
-        for (number, event) in &events {
+        let (sender, receiver) = tokio::sync::mpsc::channel(1024);
+        // Without a place it begins with what comes next.
+        let place = if named { after } else { events.last().map_or(0, |(n, _)| *n) };
+        let watching = format!(": watching\nid: {place}\n\n").into();
+        sender.try_send(Ok(http_body::Frame::data(watching))).unwrap();
+        for (number, event) in events.iter().filter(|(n, _)| *n > place) {
             sender.try_send(Ok(frame(*number, event))).unwrap();
         }
         self.with(|s| s.streams.push(sender));

@@ -31,6 +31,7 @@ fn every_key_of_the_manual_is_read() {
         tls_cert = "cert.pem"
         tls_key = "/keys/key.pem"
         insecure_listen = false
+        anonymous = "callbacks"
         [runner]
         max_sessions = 3
         [agent_defaults]
@@ -40,6 +41,8 @@ fn every_key_of_the_manual_is_read() {
         [agents.coder]
         runtime = "openclaw"
         openclaw_agent = "dev"
+        aliases = ["开发者", "Dev Bot"]
+        callback = "anonymous"
         output_roots = []
         timeout = "0"
         [agents.shell]
@@ -58,6 +61,7 @@ fn every_key_of_the_manual_is_read() {
         env = { B = "2" }
         [agents.nothing]
         runtime = "dry-run"
+        callback = "url"
         [projects.app]
         path = "/src/app"
         workspace = "in-place"
@@ -65,9 +69,13 @@ fn every_key_of_the_manual_is_read() {
         command = ["python3", "-m", "x"]
         timeout = "5s"
         [[hooks]]
-        on = ["agent_*"]
+        on = ["agent_*", "status_changed:review", "session_ended"]
         project = "app"
         run = ["./notify.sh"]
+        [[hooks]]
+        on = ["idle", "*"]
+        run = ["./notify.sh"]
+        timeout = "5s"
         [retention]
         logs = "7d"
         logs_max = "500 MB"
@@ -225,6 +233,75 @@ fn wrong_values_are_told_with_what_they_should_be() {
         keep = "all"
         "#
     ));
+}
+
+#[test]
+fn a_callback_without_a_token_needs_a_board_that_takes_it() {
+    let agent = "[agents.a]\nruntime = \"dry-run\"\n";
+    let own = mistakes(&format!("{agent}callback = \"anonymous\"\n"));
+    assert!(own.starts_with("mozi.toml:3:12: [agents.a] has callback = \"anonymous\", which needs"), "{own}");
+    let by_default = mistakes(&format!("[agent_defaults]\ncallback = \"anonymous\"\n{agent}"));
+    assert!(by_default.contains("[agents.a] has callback"), "{by_default}");
+    parse(&format!("[server]\nanonymous = \"callbacks\"\n{agent}callback = \"anonymous\"\n"));
+    let word = mistakes("[server]\nanonymous = \"on\"\n");
+    assert!(word.contains("callbacks"), "{word}");
+}
+
+#[test]
+fn under_one_name_only_one_agent_reports() {
+    let two = |a: &str, b: &str| {
+        let runtime = "runtime = \"dry-run\"\naliases =";
+        mistakes(&format!("[agents.a]\n{runtime} {a}\n[agents.b]\n{runtime} {b}\n"))
+    };
+    for (a, b, said) in [
+        (r#"["开发者"]"#, r#"["开发者"]"#, "\"开发者\", which is a name of agent a"),
+        ("[]", r#"["A"]"#, "\"A\", which is a name of agent a"),
+        (r#"["B"]"#, "[]", "agent a has the alias"),
+        (r#"["x", "X"]"#, "[]", "\"X\", which is a name of the agent already"),
+        (r#"["a"]"#, "[]", "\"a\", which is a name of the agent already"),
+        (r#"[" x"]"#, "[]", "1 to 127 characters"),
+        (r#"[""]"#, "[]", "1 to 127 characters"),
+        ("\"x\"", "[]", "`aliases`"),
+    ] {
+        let all = two(a, b);
+        assert!(all.contains(said) && all.lines().count() == 1, "{a} {b}: {all}");
+    }
+    assert!(mistakes("[agent_defaults]\naliases = [\"x\"]\n").contains("in its own table"));
+}
+
+#[test]
+fn a_pattern_that_can_never_fit_is_a_mistake() {
+    let hook = |rest: &str| format!("[[hooks]]\nrun = [\"x\"]\n{rest}\n");
+    for (rest, said) in [
+        ("on = [\"agent_complete\"]", "did you mean \"agent_completed\"?"),
+        ("on = [\"zzzzzzz\"]", "`mozi events` shows"),
+        ("on = [\"zz*\"]", "no type of event"),
+        ("on = [\"*_ended\"]", "no type of event"),
+        ("on = [\"status_changed:reviewed\"]", "a status is one of"),
+        ("on = [\"notice:\"]", "what follows the colon"),
+        ("on = []", "a hook needs `on`"),
+        ("", "a hook needs `on`"),
+        ("on = \"idle\"", "`on`"),
+        ("on = [\"idle\"]\nproject = \"app\"", "belongs to no project"),
+        ("on = [\"*\"]\nproject = \"a/b\"", "`project` is a project's id"),
+        ("on = [\"*\"]\ntimeout = 5", "`timeout`"),
+    ] {
+        let all = mistakes(&hook(rest));
+        assert!(all.contains(said) && all.lines().count() == 1, "{rest}: {all}");
+    }
+    for on in ["*", "idle", "session_*", "notice:hook_failed", "agent_completed", "status_changed:done"] {
+        parse(&hook(&format!("on = [\"{on}\"]")));
+    }
+}
+
+#[test]
+fn whose_exit_status_is_its_verdict_reviews_nothing_unless_told_to() {
+    let shell = "[agents.a]\nruntime = \"command\"\ncommand = [\"true\"]\n";
+    let roles = |text: &str| parse(text).agents[&"a".parse::<AgentId>().unwrap()].roles.clone();
+    assert_eq!(roles(shell), [Role::Executor, Role::Reviewer]);
+    let exit = format!("{shell}verdict = \"exit\"\n");
+    assert_eq!(roles(&exit), [Role::Executor]);
+    assert_eq!(roles(&format!("{exit}roles = [\"reviewer\"]\n")), [Role::Reviewer]);
 }
 
 #[test]

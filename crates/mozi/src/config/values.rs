@@ -85,11 +85,12 @@ impl Config {
             all.add("bootstraps.*.command", Some(name), json!(command));
             all.add("bootstraps.*.timeout", Some(name), json!(show_duration(*timeout)));
         }
-        for (i, Hook { on, project, run }) in hooks.iter().enumerate() {
+        for (i, Hook { on, project, run, timeout }) in hooks.iter().enumerate() {
             let at = Some(i.to_string());
             all.add("hooks.on", at.as_deref(), json!(on));
             all.add("hooks.project", at.as_deref(), json!(project));
             all.add("hooks.run", at.as_deref(), json!(run));
+            all.add("hooks.timeout", at.as_deref(), json!(show_duration(*timeout)));
         }
         let Retention { logs, logs_max, events, workspaces } = retention;
         let age =
@@ -145,7 +146,7 @@ impl List {
     }
 
     fn server(&mut self, server: &Server) {
-        let Server { listen, public_url, agent_url, allowed_hosts, tls, insecure_listen } = server;
+        let Server { listen, public_url, agent_url, allowed_hosts, tls, insecure_listen, anonymous } = server;
         self.add("server.listen", None, json!(listen.to_string()));
         self.add("server.public_url", None, json!(public_url));
         self.add("server.agent_url", None, json!(agent_url));
@@ -153,6 +154,7 @@ impl List {
         self.add("server.tls_cert", None, json!(tls.as_ref().map(|t| &t.cert)));
         self.add("server.tls_key", None, json!(tls.as_ref().map(|t| &t.key)));
         self.add("server.insecure_listen", None, json!(insecure_listen));
+        self.add("server.anonymous", None, json!(if *anonymous { "callbacks" } else { "off" }));
     }
 
     fn agent(&mut self, id: &str, agent: &AgentConfig) {
@@ -160,7 +162,7 @@ impl List {
             runtime,
             callback,
             output_roots,
-            aliases: _,
+            aliases,
             roles,
             max_sessions,
             timeout,
@@ -189,6 +191,7 @@ impl List {
             RuntimeConfig::DryRun => {}
         }
         self.add("agents.*.callback", id, json!(Callback::as_str(*callback)));
+        self.add("agents.*.aliases", id, json!(aliases));
         self.add("agents.*.output_roots", id, json!(output_roots));
         let roles: Vec<&str> = roles.iter().map(|r| r.as_str()).collect();
         self.add("agents.*.roles", id, json!(roles));
