@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use mozi_api::health::{Health, Version};
 
 use crate::{
@@ -38,5 +38,8 @@ pub(super) async fn docs(_: Call) -> Outcome {
         PAGE.get_or_init(|| page);
     }
     let page = PAGE.get().map_or("", String::as_str);
-    Ok(text("text/html; charset=utf-8", page))
+    let mut response = text("text/html; charset=utf-8", page);
+    let policy = HeaderValue::from_str(&docs::policy());
+    response.headers_mut().extend(policy.ok().map(|p| (header::CONTENT_SECURITY_POLICY, p)));
+    Ok(response)
 }
