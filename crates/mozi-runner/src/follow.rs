@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mozi_supervise::{
-    Answer, Cause, Ended, ExitRecord, LeftBehind, LockAttempt, Message, Phase, Probe, Reconciled, SessionDir,
-    Status, StopOrder, abandon_dead, kill_stuck_supervisor, reconcile_dead, reconcile_missing,
-    reconcile_unheard,
+    Answer, Cause, Elsewhere, Ended, ExitRecord, LeftBehind, LockAttempt, Message, Phase, Probe, Reconciled,
+    SessionDir, Status, StopOrder, abandon_dead, kill_stuck_supervisor, living, reconcile_dead,
+    reconcile_missing, reconcile_unheard,
 };
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -157,13 +157,30 @@ fn tell(status: &Status, dir: &SessionDir, report: &Report) {
 }
 
 fn in_words(left: &[LeftBehind], count: u64) -> String {
+    let all = count.max(u64::try_from(left.len()).unwrap_or(u64::MAX));
+    format!("{all} processes cannot be killed: {}", names(left))
+}
+
+fn names(left: &[LeftBehind]) -> String {
     let shown: Vec<_> = left
         .iter()
         .take(5)
         .map(|p| format!("{} (pid {}, user {}, state {})", p.command, p.pid, p.uid, p.state))
         .collect();
-    let all = count.max(u64::try_from(left.len()).unwrap_or(u64::MAX));
-    format!("{all} processes cannot be killed: {}", shown.join(", "))
+    shown.join(", ")
+}
+
+/// Where else a session runs, and what a person can do about it.
+fn in_another_folder(dir: &SessionDir, other: &Elsewhere) -> String {
+    let (id, sessions) = (dir.session_id(), other.directory.parent());
+    let data = sessions.filter(|path| path.ends_with("sessions")).and_then(std::path::Path::parent);
+    let data = data.unwrap_or(&other.directory).display();
+    format!(
+        "it runs in another data folder, {data} (its supervisor has pid {pid}), and nothing of it is ended from here. \
+         Stop it at the board of that folder (`MOZI_DATA={data} mozi session stop {id}`), \
+         or let it go on there without this board (`mozi session clean {id} --force`)",
+        pid = other.pid,
+    )
 }
 
 /// What the directory says when nobody answers; none = look again later.
@@ -189,7 +206,8 @@ async fn look(
                 None => age(&session.dir).is_some_and(|age| age > UP_WITHIN),
             };
             // One that does not take up a stop will not see its deadline either.
-            if overdue || orders.overdue(session.grace, TAKEN_UP_WITHIN) {
+            let overdue = overdue || orders.overdue(session.grace, TAKEN_UP_WITHIN);
+            if overdue && !shared.config().dry_run {
                 let dir = session.dir.clone();
                 let killed = shared.blocking(move || kill_stuck_supervisor(&dir, PATIENCE)).await?;
                 return made_an_end(shared, session, orders, report, killed).await;
@@ -218,6 +236,15 @@ async fn make_an_end(
     report: &Report,
     missing: bool,
 ) -> Option<ExitRecord> {
+    if shared.config().dry_run {
+        let dir = session.dir.clone();
+        let left = shared.blocking(move || living(&dir)).await?;
+        if !left.is_empty() {
+            let what = format!("a dry run ends nothing, and this lives: {}", names(&left));
+            report.held_up(Holding::Processes, what);
+            return abandon(shared, session, orders, left).await;
+        }
+    }
     let boot = session.boot_id.clone();
     let same_boot = boot.as_ref().is_none_or(|boot| *boot == shared.boot_id);
     let elsewhere = same_boot && session.pid_namespace.as_ref().is_some_and(|ns| *ns != shared.pid_namespace);
@@ -268,18 +295,39 @@ async fn made_an_end(
             report.held_up(Holding::Other, what.to_owned());
             Vec::new()
         }
+        Ok(Reconciled::Elsewhere(other)) => {
+            report.held_up(Holding::Other, in_another_folder(&session.dir, &other));
+            Vec::new()
+        }
         Err(error) => {
             report.held_up(Holding::Other, format!("could not {error}"));
             return None;
         }
     };
+    abandon(shared, session, orders, left).await
+}
+
+/// Closes a session without proof, if a person has given their word.
+async fn abandon(
+    shared: &Arc<Shared>,
+    session: &Followed,
+    orders: &mut Orders,
+    left: Vec<LeftBehind>,
+) -> Option<ExitRecord> {
     let why = orders.forced()?.to_owned();
-    let dir = session.dir.clone();
+    let (dir, root) = (session.dir.clone(), shared.config().sessions_dir());
     let by = StopOrder { by: "a person".to_owned(), why };
     shared
-        .blocking(move || match dir.try_lock() {
-            Ok(LockAttempt::Locked(lock)) => abandon_dead(&dir, lock, by, left).ok(),
-            Ok(LockAttempt::Held) | Err(_) => None,
+        .blocking(move || {
+            // Without a directory there is nowhere to write that word: it is made, and nobody can start there any more.
+            let lock = match SessionDir::create(&root, &dir.session_id()) {
+                Ok((_, lock)) => lock,
+                Err(_) => match dir.try_lock() {
+                    Ok(LockAttempt::Locked(lock)) => lock,
+                    Ok(LockAttempt::Held) | Err(_) => return None,
+                },
+            };
+            abandon_dead(&dir, lock, by, left).ok()
         })
         .await?
 }

@@ -78,7 +78,13 @@ impl Report {
 
     /// This keeps it from ending.
     pub(crate) fn held_up(&self, by: Holding, detail: String) {
-        self.note(SessionNote { note: NoteKind::HeldUp.into(), by: Some(by.into()), detail: Some(detail) });
+        let note = SessionNote { note: NoteKind::HeldUp.into(), by: Some(by.into()), detail: Some(detail) };
+        if let (Ok(wanted), Some(detail)) = (self.wanted.lock(), &note.detail)
+            && wanted.note.as_ref() != Some(&note)
+        {
+            tracing::warn!("the session cannot be ended yet: {detail}");
+        }
+        self.note(note);
     }
 
     /// Nothing keeps it from ending any more.

@@ -107,6 +107,8 @@ async fn live(shared: &Arc<Shared>, id: SessionId, begin: Begin, mut orders: Ord
             }
             follow(shared, &mut followed, orders, report).await
         }
+        // A dry run ends nothing; a board that is more than that will find it.
+        Begin::Unclaimed if shared.config().dry_run => return,
         Begin::Unclaimed => {
             tell = false;
             orders.stop_now("the board does not know this session as open");

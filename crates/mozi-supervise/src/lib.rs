@@ -22,6 +22,7 @@ mod clock;
 mod control;
 mod descendants;
 mod durable;
+mod elsewhere;
 mod error;
 mod exit_record;
 mod limits;
@@ -42,6 +43,7 @@ mod sys;
 
 pub use control::{Answer, Control, ControlError, LINE_LIMIT, Message, Request};
 pub use durable::durable_write;
+pub use elsewhere::Elsewhere;
 pub use error::Error;
 pub use exit_record::{
     Cause, EXIT_VERSION, Ended, ExitRecord, Killed, LogEnd, Logs, Resources, StopOrder, WrittenBy,
@@ -50,7 +52,8 @@ pub use lock::{Lock, LockAttempt};
 pub use marked::end_marked;
 pub use proc::{boot_id, pid_namespace, process_start_time};
 pub use reconcile::{
-    Reconciled, abandon_dead, kill_stuck_supervisor, reconcile_dead, reconcile_missing, reconcile_unheard,
+    Reconciled, abandon_dead, kill_stuck_supervisor, living, reconcile_dead, reconcile_missing,
+    reconcile_unheard,
 };
 pub use session_dir::{Probe, SessionDir, close_never_started, write_not_started};
 pub use spawn::spawn_supervisor;

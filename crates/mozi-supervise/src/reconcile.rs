@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::durable::sync_dir;
+use crate::elsewhere::{self, Elsewhere};
 use crate::error::Error;
 use crate::exit_record::{Cause, ExitRecord, StopOrder, WrittenBy};
 use crate::lock::{Lock, LockAttempt};
@@ -23,6 +24,14 @@ pub enum Reconciled {
     /// The session lived in another process namespace: what is there can neither be seen nor killed from here.
     /// Nothing was written.
     OtherNamespace,
+    /// A supervisor of the same session works in another directory, which is not ours: what lives belongs to it, and
+    /// nothing of it was touched. Nothing was written; try again later.
+    Elsewhere(Elsewhere),
+}
+
+/// What lives of a session and bears its marks, in whatever directory: only looked at.
+pub fn living(dir: &SessionDir) -> Vec<LeftBehind> {
+    Marks::of(dir, dir.read_status().as_ref()).left()
 }
 
 /// Makes an end of a session whose lock we hold: sweeps until two passes find nothing, then writes `exit.json`.
@@ -67,6 +76,10 @@ pub fn reconcile_missing(
     started_in: Option<&str>,
     ran: bool,
 ) -> Result<Reconciled, Error> {
+    // Looked for before there is anything of ours: the session stays without a directory for as long as that lives.
+    if let Some(other) = elsewhere::find(&SessionDir::at(root.join(session_id))) {
+        return Ok(Reconciled::Elsewhere(other));
+    }
     let (dir, lock) = SessionDir::create(root, session_id)?;
     let reconciled = reconcile(&dir, &lock, started_in, Cause::SupervisorLost, ran)?;
     drop(lock);
@@ -102,6 +115,9 @@ fn reconcile(
             proc::pid_namespace().map_err(Error::io("look at", std::path::Path::new("/proc/self/ns/pid")))?;
         if status.as_ref().is_some_and(|status| status.pid_ns != namespace) {
             return Ok(Reconciled::OtherNamespace);
+        }
+        if let Some(other) = elsewhere::find(dir) {
+            return Ok(Reconciled::Elsewhere(other));
         }
         let mut record = ExitRecord::reconciled(status.as_ref(), cause);
         if let Err(left) = sweep(&Marks::of(dir, status.as_ref()), &mut record) {

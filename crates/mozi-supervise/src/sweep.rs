@@ -86,6 +86,11 @@ impl Marks {
             && (file.writable || (file.number == 0 && path.ends_with(name::PROMPT)))
     }
 
+    /// All living processes of the session, for people.
+    pub(crate) fn left(&self) -> Vec<LeftBehind> {
+        self.find().iter().map(Process::left_behind).collect()
+    }
+
     /// All living processes of the session.
     fn find(&self) -> Vec<Process> {
         let own = i32::try_from(std::process::id()).unwrap_or(0);

@@ -160,7 +160,8 @@ fn a_backup_of_a_board_at_work_is_restored_elsewhere() {
     assert_eq!(names(&elsewhere), ["blobs", "lock", "mozi.db"]);
     refused(&board, &["restore", file, "--data", to], "not empty");
 
-    // The old board ends, its agent goes on. The restored one must not have a second one at the same task.
+    // The old board ends, its agent goes on. The restored one must not have a second one at the same task, and does not
+    // end what is another data folder's.
     let pid: u32 = fs::read_to_string(board.path("sleeper")).unwrap().trim().parse().unwrap();
     board.down(15);
     assert!(alive(pid), "agents go on");
@@ -175,6 +176,12 @@ fn a_backup_of_a_board_at_work_is_restored_elsewhere() {
         board.api("GET", &format!("/api/projects/default/tasks/{done}/outputs/2/content"), &Value::Null);
     assert_eq!(content.body.as_str().unwrap().len(), 100_000);
     assert_eq!(saved["attempts"][0]["outcome"], Value::Null);
+    let task = board.until_that(&live, "held up", |t| t["waiting_for"][0]["held_up"].is_object());
+    let detail = task["waiting_for"][0]["held_up"]["detail"].as_str().unwrap();
+    assert!(detail.contains(&format!("another data folder, {}/old", board.dir.path().display())), "{detail}");
+    assert!(alive(pid), "it is not ours");
+    // The folder of before is lost: now it is ours.
+    fs::remove_dir_all(board.path("old")).unwrap();
     // Its first attempt is closed only when nothing of it lives any more; then there is a second one.
     let task = board.until_that(&live, "at work again", |t| t["attempts"][1].is_object());
     assert!(!alive(pid), "the agent of before is gone before the next one begins");

@@ -29,3 +29,4 @@ mod service;
 mod status;
 mod support;
 mod tidy;
+mod two_folders;
