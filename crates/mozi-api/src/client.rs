@@ -23,6 +23,8 @@ mod upload;
 
 /// By which road a request came: `cli`, `outbox` …; stands in the actor of its event.
 pub const VIA: HeaderName = HeaderName::from_static("mozi-via");
+/// `true`: a person in an agent's shell means it; recorded beside the road.
+pub const AS_PERSON: HeaderName = HeaderName::from_static("mozi-as-person");
 /// A request with the same key and body is carried out once.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The id of a request, in and out.
@@ -157,6 +159,12 @@ impl Client {
         let tag = HeaderValue::from_str(&format!("\"{version}\""));
         // Digits in quotes can be a header.
         tag.map(|tag| self.clone().with_header(header::IF_MATCH, tag)).unwrap_or(self)
+    }
+
+    /// The same client, saying that a person asks, whatever the surroundings look like.
+    #[must_use]
+    pub fn as_person(self) -> Self {
+        self.with_header(AS_PERSON, HeaderValue::from_static("true"))
     }
 
     /// The same client with another limit of time for each answer.

@@ -1,4 +1,4 @@
-//! How requests reach a board: by a socket, or in process through the very same router.
+//! How requests reach a board: by a socket of the network or of this machine, or in process through the very same router.
 //!
 //! Redirects are never followed, and the proxy variables of the environment are not looked at: a token goes to the
 //! address that was named and to no other.
@@ -8,6 +8,7 @@ use std::{
     error::Error,
     fmt,
     io::Read,
+    path::Path,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -26,6 +27,8 @@ use hyper_util::{
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
 use crate::files::BoxFuture;
+
+mod unix;
 
 /// Any error of a body.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -118,6 +121,7 @@ type InProcess = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 enum Way {
     Plain { base: Base, pool: Pool<HttpConnector, Body> },
     Tls { base: Base, pool: Pool<HttpsConnector<HttpConnector>, Body> },
+    Unix { base: Base, connector: unix::Connector, pool: Pool<unix::Connector, Body> },
     InProcess(InProcess),
 }
 
@@ -163,6 +167,20 @@ impl Transport {
         Ok(Self(Arc::new(way)))
     }
 
+    /// By the socket in the data folder of a board of this machine: who asks is told by the kernel.
+    pub fn unix(socket: &Path) -> Self {
+        let connector = unix::Connector { socket: socket.to_path_buf() };
+        let mut builder = Pool::builder(TokioExecutor::new());
+        builder.pool_idle_timeout(IDLE_TIMEOUT).pool_timer(TokioTimer::new());
+        let base = Base {
+            scheme: http::uri::Scheme::HTTP,
+            authority: http::uri::Authority::from_static("localhost"),
+            prefix: String::new(),
+        };
+        let pool = builder.build(connector.clone());
+        Self(Arc::new(Way::Unix { base, connector, pool }))
+    }
+
     /// In process, through a router: the same rights, handlers and bodies as by a socket, without a port.
     pub fn in_process<S, B>(service: S) -> Self
     where
@@ -181,6 +199,7 @@ impl Transport {
             Way::Plain { base, .. } | Way::Tls { base, .. } => {
                 format!("{}://{}{}", base.scheme, base.authority, base.prefix)
             }
+            Way::Unix { connector, .. } => format!("the socket {}", connector.socket.display()),
             Way::InProcess(_) => "this process".to_owned(),
         }
     }
@@ -213,6 +232,10 @@ impl Transport {
                 }
             }
             Way::Plain { base, pool } => {
+                *request.uri_mut() = base.uri(path).map_err(|e| broken(e.into()))?;
+                answered(requested(pool, request).await)
+            }
+            Way::Unix { base, pool, .. } => {
                 *request.uri_mut() = base.uri(path).map_err(|e| broken(e.into()))?;
                 answered(requested(pool, request).await)
             }

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Part
 use http_body_util::BodyExt as _;
 use mozi_api::{
     body,
-    client::{IDEMPOTENCY_KEY, REQUEST_ID, VIA},
+    client::{AS_PERSON, IDEMPOTENCY_KEY, REQUEST_ID, VIA},
     query,
 };
 use mozi_core::{
@@ -32,9 +32,10 @@ use tracing::Instrument as _;
 use crate::{
     Board, access,
     address::Wrong,
-    auth::{AttemptAccess, Bearer, Decided, RunnerAccess, bearer},
+    auth::{AttemptAccess, Bearer, Decided, Kind, RunnerAccess, bearer},
     error::ApiError,
     late::Late,
+    local::Visitor,
     routes::Route,
     serve::{BodyPause, Closing, HeadTooLarge},
     task,
@@ -164,7 +165,13 @@ impl Call {
             return Err(wrong.error());
         }
         self.bearer = bearer(&self.head.headers)?;
+        if let (None, Some(visitor)) = (self.bearer, self.visitor()) {
+            self.bearer = Some(Bearer { kind: Kind::User, hash: visitor.owner });
+        }
         route.access.admit(self.bearer, self.board.config.anonymous)?;
+        if route.by_person {
+            self.person_only().await?;
+        }
         if !route.has_query() {
             query::none(self.query())?;
         }
@@ -219,6 +226,40 @@ impl Call {
         attempt.ok_or_else(|| {
             ApiError::unauthenticated("a bearer token is needed: no agent is at work at such a task")
         })
+    }
+
+    /// Who asks by the socket of this machine, if it came that way.
+    fn visitor(&self) -> Option<&Visitor> {
+        self.head.extensions.get()
+    }
+
+    /// Refuses a user's decision from inside an agent, as far as it can be seen, unless it was said to be meant. A
+    /// guard against mistakes: by the network nothing is seen.
+    pub(crate) async fn person_only(&self) -> Result<(), ApiError> {
+        let is_user = self.bearer.is_some_and(|b| b.kind == Kind::User);
+        let Some(visitor) = self.visitor().filter(|_| is_user) else { return Ok(()) };
+        let sign = Arc::clone(&visitor.sign);
+        let sign = tokio::task::spawn_blocking(move || sign()).await;
+        match sign.map_err(|e| ApiError::internal(&format!("looking at who asks failed: {e}")))? {
+            None => Ok(()),
+            Some(why) if self.as_person()? => {
+                tracing::info!(
+                    "a decision from inside an agent, said to be a person's: {} {} ({why})",
+                    self.head.method,
+                    self.head.uri.path()
+                );
+                Ok(())
+            }
+            Some(why) => Err(ApiError::agent_context(&why)),
+        }
+    }
+
+    fn as_person(&self) -> Result<bool, ApiError> {
+        match self.head.headers.get(AS_PERSON).map(HeaderValue::as_bytes) {
+            None => Ok(false),
+            Some(b"true") => Ok(true),
+            Some(_) => Err(ApiError::invalid(AS_PERSON.as_str(), "must be `true`, or left out")),
+        }
     }
 
     /// For an attempt there is nothing but its own task and what is near to it; once it is closed, nothing at all.
@@ -447,7 +488,9 @@ impl Call {
 
     /// By which road it came.
     pub(crate) fn via(&self) -> Result<String, ApiError> {
-        Ok(self.text_header(&VIA, 40)?.unwrap_or("http").to_owned())
+        let usual = if self.visitor().is_some() { "socket" } else { "http" };
+        let via = self.text_header(&VIA, 40)?.unwrap_or(usual);
+        Ok(if self.as_person()? { format!("{via} --as-person") } else { via.to_owned() })
     }
 
     pub(crate) fn request(&self, command: Command) -> Result<Request, ApiError> {

@@ -61,6 +61,12 @@ impl ApiError {
     pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
         Self::of("forbidden", detail)
     }
+    pub(crate) fn agent_context(why: &str) -> Self {
+        Self::of(
+            "agent_context",
+            format!("this is a person's decision, and it is asked from inside an agent ({why})"),
+        )
+    }
     pub(crate) fn host_refused(host: &str) -> Self {
         let host = short(host);
         Self::of(

@@ -17,6 +17,7 @@ mod files;
 mod host;
 mod house;
 mod late;
+mod local;
 mod mask;
 mod openapi;
 pub mod prompt;
@@ -42,9 +43,10 @@ pub use clock::{Clock, hash_token, hex, new_secret};
 pub use files::{BlobError, Blobs, Unnamed};
 pub use host::{Host, Unreadable};
 pub use house::{Backup, House, HouseError, Made};
+pub use local::{Doorkeeper, Peer, Sign};
 pub use openapi::openapi_json;
 pub use routes::{declared, router};
-pub use serve::{Limits, serve};
+pub use serve::{Limits, serve, serve_local};
 
 /// What a board is told when it is made.
 #[derive(Debug, Clone)]

@@ -298,6 +298,11 @@ fn header_parameter(name: &str) -> Value {
             json!({ "type": "string", "minLength": 1, "maxLength": 40, "pattern": "^[!-~]+$" }),
             json!("script"),
         ),
+        "Mozi-As-Person" => (
+            "A person means it, though it is asked from inside an agent; recorded in the actor of its event.",
+            json!({ "type": "string", "enum": ["true"] }),
+            json!("true"),
+        ),
         _ => (
             "An id of yours for this request: comes back in the answer and stands in the log. Another is made up for what \
              is not 1 to 128 visible ASCII characters.",
@@ -326,6 +331,9 @@ fn parameters(route: &Route, schemas: &mut Named) -> Vec<Value> {
     }
     if route.access.decided == crate::Decided::Within {
         headers.push("Mozi-Via");
+    }
+    if route.by_person {
+        headers.push("Mozi-As-Person");
     }
     all.extend(headers.into_iter().map(header_parameter));
     all.push(json!({ "$ref": "#/components/parameters/X-Request-Id" }));

@@ -73,13 +73,13 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
     get("/api/projects", A::READ, projects::list).says("All projects, with counts by status").asks::<PageQuery>().lists::<Project>(),
     post("/api/projects", A::OPERATE, projects::create).says("Makes a project").takes::<CreateProject>().makes::<Project>().or_finds().tagged().refuses(&["duplicate_id"]),
     get("/api/projects/{p}", A::READ_EVENTS, projects::show).says("A project").answers::<Project>().tagged(),
-    patch("/api/projects/{p}", A::OPERATE, projects::edit).says("Changes name, settings or archive mark").takes::<PatchProject>().answers::<Project>().tagged().if_match(),
+    patch("/api/projects/{p}", A::OPERATE, projects::edit).by_person().says("Changes name, settings or archive mark").takes::<PatchProject>().answers::<Project>().tagged().if_match(),
     get("/api/projects/{p}/events", A::READ_EVENTS, events::of_project).says("Events of a project: a page, or a stream for `Accept: text/event-stream`").asks::<EventsQuery>().reads(&["Last-Event-ID"]).or_streams().refuses(&["events_expired"]).answers::<EventPage>(),
     get("/api/events", A::READ_EVENTS, events::of_all).says("Events over all projects, with opaque cursors").asks::<EventsQuery>().reads(&["Last-Event-ID"]).or_streams().refuses(&["events_expired"]).answers::<EventPage>(),
 
     get("/api/projects/{p}/tasks", A::READ_EVENTS, tasks::list).says("Tasks of a project").asks::<TasksQuery>().lists::<Task>(),
     post("/api/projects/{p}/tasks", A::CREATE, tasks::create).says("Makes a task").takes::<CreateTask>().makes::<Task>().or_finds().tagged().refuses(&["duplicate_id", "dependency_cycle", "project_archived"]),
-    post("/api/projects/{p}/import", A::OPERATE, import::import).says("Makes many tasks, one a line, all or none; or takes in a whole project that was exported").asks::<ImportQuery>().takes_lines::<CreateTask>().answers::<ImportReply>().refuses(&["project_archived", "project_not_empty"]),
+    post("/api/projects/{p}/import", A::OPERATE, import::import).says("Makes many tasks, one a line, all or none; or takes in a whole project that was exported").asks::<ImportQuery>().takes_lines::<CreateTask>().answers::<ImportReply>().refuses(&["agent_context", "project_archived", "project_not_empty"]),
     get("/api/projects/{p}/export", A::READ, export::export).says("A whole project as one archive, or its tasks as new ones").asks::<ExportQuery>().text("application/x-tar"),
     get("/api/projects/{p}/tasks/{t}", A::READ_CONTRACT, tasks::show).says("A task; `expand=all` with all that hangs on it").asks::<ExpandQuery>().answers::<Task>().tagged(),
     patch("/api/projects/{p}/tasks/{t}", A::OPERATE, tasks::edit).says("Changes what a task's author says").takes::<PatchTask>().answers::<Task>().tagged().if_match().refuses(&["session_active"]),
@@ -87,7 +87,7 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
     put("/api/projects/{p}/tasks/{t}/dependencies/{other}", A::OPERATE, tasks::set_dependency).says("Lets a task wait for another").takes::<PutDependency>().answers::<Task>().tagged().if_match().refuses(&["dependency_cycle", "session_active"]),
     delete("/api/projects/{p}/tasks/{t}/dependencies/{other}", A::OPERATE, tasks::remove_dependency).says("Lets it wait no more").answers::<Task>().tagged().if_match().refuses(&["session_active"]),
 
-    post("/api/projects/{p}/tasks/{t}/status", A::CALLBACK, reports::status).says("Reports or sets a status").takes::<StatusReport>().answers::<StatusReply>().tagged().if_match().refuses(&["transition_refused", "output_required"]),
+    post("/api/projects/{p}/tasks/{t}/status", A::CALLBACK, reports::status).by_person().says("Reports or sets a status").takes::<StatusReport>().answers::<StatusReply>().tagged().if_match().refuses(&["transition_refused", "output_required"]),
     post("/api/projects/{p}/tasks/{t}/outputs", A::CALLBACK, outputs::add).says("Adds an output: JSON, or multipart with a file").takes::<NewOutput>().or_parts::<OutputUpload>().makes::<OutputReply>().if_match().refuses(&["path_refused"]),
     post("/api/projects/{p}/tasks/{t}/comments", A::CALLBACK, reports::comment).says("Adds a comment").takes::<NewComment>().makes::<CommentReply>().if_match(),
     get("/api/projects/{p}/tasks/{t}/outputs/{id}/content", A::READ_TASK, outputs::content).says("The bytes of an output; ranges are served").text("application/octet-stream").reads(&["Range"]).refuses(&["invalid_range"]),
@@ -99,24 +99,24 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
     get("/api/sessions", A::READ, sessions::list).says("Sessions, newest first").asks::<SessionsQuery>().lists::<Session>(),
     post("/api/sessions", A::OPERATE, sessions::start).says("Starts an agent by name, at a task or without one; with `wait`, answers once it has ended").asks::<WaitQuery>().takes::<StartSession>().makes::<Session>().refuses(&["not_claimable", "duplicate_id"]),
     get("/api/sessions/{sid}", A::READ, sessions::show).says("A session; with `wait`, once it has ended").asks::<WaitQuery>().answers::<Session>(),
-    delete("/api/sessions/{sid}", A::OPERATE, sessions::clean).says("Cleans up an ended session; with `force` gives up what holds up a live one").asks::<CleanQuery>().answers::<Session>().refuses(&["session_active"]),
-    post("/api/sessions/{sid}/stop", A::OPERATE, sessions::stop).says("Stops a session; its task is held").takes::<StopSession>().answers::<Session>(),
+    delete("/api/sessions/{sid}", A::OPERATE, sessions::clean).says("Cleans up an ended session; with `force` gives up what holds up a live one").asks::<CleanQuery>().answers::<Session>().refuses(&["agent_context", "session_active"]),
+    post("/api/sessions/{sid}/stop", A::OPERATE, sessions::stop).by_person().says("Stops a session; its task is held").takes::<StopSession>().answers::<Session>(),
     get("/api/sessions/{sid}/log", A::READ, sessions::log).says("Its log as bytes").asks::<LogQuery>().text("text/plain"),
 
     get("/api/agents", A::READ, agents::list).says("Agents that runners have named").lists::<Agent>(),
     get("/api/agents/{a}", A::READ, agents::show).says("An agent").answers::<Agent>(),
-    post("/api/agents/{a}/pause", A::OPERATE, agents::pause).says("Gives an agent no more work").takes::<PauseAgent>().answers::<Agent>(),
-    post("/api/agents/{a}/resume", A::OPERATE, agents::resume).says("Gives it work again").takes::<ResumeAgent>().answers::<Agent>(),
+    post("/api/agents/{a}/pause", A::OPERATE, agents::pause).by_person().says("Gives an agent no more work").takes::<PauseAgent>().answers::<Agent>(),
+    post("/api/agents/{a}/resume", A::OPERATE, agents::resume).by_person().says("Gives it work again").takes::<ResumeAgent>().answers::<Agent>(),
     get("/api/runners", A::READ, agents::runners).says("Runners").lists::<Runner>(),
     get("/api/tokens", A::READ_ADMIN, tokens::list).says("Tokens, without their secrets").lists::<Token>(),
-    post("/api/tokens", A::ADMIN, tokens::create).says("Makes a token; its secret is shown once").takes::<CreateToken>().makes::<CreatedToken>().refuses(&["duplicate_id"]),
-    delete("/api/tokens/{name}", A::ADMIN, tokens::revoke).says("Takes a token back").answers::<Token>(),
+    post("/api/tokens", A::ADMIN, tokens::create).by_person().says("Makes a token; its secret is shown once").takes::<CreateToken>().makes::<CreatedToken>().refuses(&["duplicate_id"]),
+    delete("/api/tokens/{name}", A::ADMIN, tokens::revoke).by_person().says("Takes a token back").answers::<Token>(),
 
-    post("/api/config/reload", A::STEER, server::reload).says("Reads mozi.toml again: all of it holds from now on, or nothing").takes::<ReloadConfig>().answers::<Reloaded>().refuses(&["config_refused"]),
-    put("/api/server/drain", A::STEER, server::drain).says("Claims and starts nothing for a while; what runs goes on").takes::<Drain>().answers::<Draining>(),
-    get("/api/backup", A::READ_ADMIN, house::backup).says("A backup of the whole board, made while it works: a tar file").text("application/x-tar").refuses(&["storage_full"]),
+    post("/api/config/reload", A::STEER, server::reload).by_person().says("Reads mozi.toml again: all of it holds from now on, or nothing").takes::<ReloadConfig>().answers::<Reloaded>().refuses(&["config_refused"]),
+    put("/api/server/drain", A::STEER, server::drain).by_person().says("Claims and starts nothing for a while; what runs goes on").takes::<Drain>().answers::<Draining>(),
+    get("/api/backup", A::READ_ADMIN, house::backup).by_person().says("A backup of the whole board, made while it works: a tar file").text("application/x-tar").refuses(&["storage_full"]),
     get("/api/gc", A::READ_ADMIN, house::report).says("What may go: by the rule of retention, and what nothing needs").answers::<GcReport>(),
-    delete("/api/gc", A::READ_ADMIN, house::gc).says("Removes it").answers::<GcReport>(),
+    delete("/api/gc", A::READ_ADMIN, house::gc).by_person().says("Removes it").answers::<GcReport>(),
 
     post("/api/runners/{r}/hello", A::RUNNER, runners::hello).says("A runner is there, with these agents").takes::<Hello>().answers::<HelloReply>(),
     post("/api/runners/{r}/poll", A::RUNNER, poll::poll).says("Asks for work and orders, waiting for them").takes::<Poll>().answers::<PollReply>().refuses(&["duplicate_id"]),
@@ -136,6 +136,8 @@ pub(crate) struct Route {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
     pub(crate) access: A,
+    /// A person's decision: refused to a user's credential inside an agent, where that is seen.
+    pub(crate) by_person: bool,
     pub(crate) handler: Handler,
     pub(crate) doc: Doc,
 }
@@ -150,7 +152,15 @@ where
     F: Future<Output = Outcome> + Send + 'static,
 {
     let handler: Handler = Box::new(move |call| Box::pin(handler(call)));
-    Route { method, path, access, handler, doc: Doc::default() }
+    Route { method, path, access, by_person: false, handler, doc: Doc::default() }
+}
+
+impl Route {
+    /// It is a person's decision.
+    fn by_person(mut self) -> Self {
+        self.by_person = true;
+        self
+    }
 }
 
 macro_rules! methods {

@@ -10,15 +10,18 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-use crate::task::{spawn, until};
+use crate::{
+    local::{Doorkeeper, Visitor},
+    task::{spawn, until},
+};
 
 /// What a peer may take before it is served no longer.
 #[derive(Debug, Clone)]
@@ -67,6 +70,10 @@ const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: appl
     retry-after: 1\r\nconnection: close\r\ncontent-length: 140\r\n\r\n\
     {\"type\":\"/docs#unavailable\",\"title\":\"The board cannot answer now\",\"status\":503,\"detail\":\"too many connections at once\",\"code\":\"unavailable\"}";
 
+const NOT_YOURS: &[u8] = b"HTTP/1.1 403 Forbidden\r\ncontent-type: application/problem+json\r\n\
+    connection: close\r\ncontent-length: 163\r\n\r\n\
+    {\"type\":\"urn:mozi:problem:forbidden\",\"title\":\"This credential may not do that\",\"status\":403,\"detail\":\"this socket is for the user of the board\",\"code\":\"forbidden\"}";
+
 /// Serves `router` on `listener` until `shutdown` ends; then running requests have [`Limits::drain`] to end, and
 /// streams of events and logs are closed.
 ///
@@ -79,12 +86,34 @@ pub async fn serve(
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    listen(router, Listener::Tcp(listener, tls.map(TlsAcceptor::from)), limits, shutdown).await
+}
+
+/// The same on a socket of this machine, for those whom `doorkeeper` lets in.
+///
+/// # Errors
+/// When the listener itself is broken.
+pub async fn serve_local(
+    router: Router,
+    listener: UnixListener,
+    doorkeeper: Doorkeeper,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    listen(router, Listener::Local(listener, doorkeeper), limits, shutdown).await
+}
+
+async fn listen(
+    router: Router,
+    listener: Listener,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
     let (close, closing) = watch::channel(false);
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(limits.connections));
     let drain = limits.drain;
-    let server =
-        Arc::new(Server { router, tls: tls.map(TlsAcceptor::from), closing: Closing(closing), limits });
+    let server = Arc::new(Server { router, closing: Closing(closing), limits });
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -92,12 +121,13 @@ pub async fn serve(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => match Arc::clone(&slots).try_acquire_owned() {
-                Ok(slot) => {
-                    let served = Arc::clone(&server).connection(stream, slot, graceful.watcher());
+            Ok(accepted) => match (Arc::clone(&slots).try_acquire_owned(), accepted) {
+                (Ok(slot), accepted) => {
+                    let served = Arc::clone(&server).connection(accepted, slot, graceful.watcher());
                     drop(spawn("connection", served));
                 }
-                Err(_) => refuse(stream).await,
+                (Err(_), Accepted::Tcp(stream, _)) => refuse(stream, TOO_MANY).await,
+                (Err(_), Accepted::Local(stream, _)) => refuse(stream, TOO_MANY).await,
             },
             Err(e) if is_of_one_connection(&e) => {}
             Err(e) if is_out_of_files(&e) => {
@@ -116,6 +146,31 @@ pub async fn serve(
     Ok(())
 }
 
+enum Listener {
+    Tcp(TcpListener, Option<TlsAcceptor>),
+    Local(UnixListener, Doorkeeper),
+}
+
+enum Accepted {
+    Tcp(TcpStream, Option<TlsAcceptor>),
+    /// With who it is; none who may not come in.
+    Local(UnixStream, Option<Visitor>),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener, tls) => Ok(Accepted::Tcp(listener.accept().await?.0, tls.clone())),
+            Self::Local(listener, doorkeeper) => {
+                let (stream, _) = listener.accept().await?;
+                // At once: later the process may be gone and its number somebody else's.
+                let visitor = doorkeeper.meet(&stream);
+                Ok(Accepted::Local(stream, visitor))
+            }
+        }
+    }
+}
+
 fn is_of_one_connection(e: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(e.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
@@ -126,37 +181,58 @@ fn is_out_of_files(e: &io::Error) -> bool {
     matches!(e.raw_os_error(), Some(24 | 23 | 105 | 12))
 }
 
-async fn refuse(mut stream: TcpStream) {
+async fn refuse(mut stream: impl AsyncWrite + Unpin, answer: &[u8]) {
     // The kernel's buffer takes this much at once; a peer that does not is not waited for.
-    let said = timeout(Duration::from_millis(50), stream.write_all(TOO_MANY)).await;
+    let said = timeout(Duration::from_millis(50), stream.write_all(answer)).await;
     drop(said);
+}
+
+/// Asked before it answers and heard to the end: else a client hears of a broken connection and not of the answer.
+async fn shown_out(mut stream: UnixStream) {
+    let answered = async {
+        let mut asked = [0; 1024];
+        if stream.read(&mut asked).await? == 0 {
+            return Ok(0);
+        }
+        refuse(&mut stream, NOT_YOURS).await;
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    };
+    drop(timeout(Duration::from_secs(1), answered).await);
 }
 
 struct Server {
     router: Router,
-    tls: Option<TlsAcceptor>,
     closing: Closing,
     limits: Limits,
 }
 
 impl Server {
-    async fn connection(self: Arc<Self>, stream: TcpStream, slot: OwnedSemaphorePermit, watcher: Watcher) {
-        // Answers are small and whole: waiting for more to send would only delay them.
-        if let Err(e) = stream.set_nodelay(true) {
-            tracing::debug!("could not set TCP_NODELAY: {e}");
-        }
-        match &self.tls {
-            None => self.http(stream, watcher).await,
-            Some(tls) => match timeout(self.limits.header_timeout, tls.accept(stream)).await {
-                Ok(Ok(stream)) => self.http(stream, watcher).await,
-                Ok(Err(e)) => tracing::debug!("TLS handshake failed: {e}"),
-                Err(_) => tracing::debug!("TLS handshake took too long"),
-            },
+    async fn connection(self: Arc<Self>, accepted: Accepted, slot: OwnedSemaphorePermit, watcher: Watcher) {
+        match accepted {
+            Accepted::Local(stream, None) => shown_out(stream).await,
+            Accepted::Local(stream, visitor) => self.http(stream, visitor, watcher).await,
+            Accepted::Tcp(stream, tls) => self.tcp(stream, tls, watcher).await,
         }
         drop(slot);
     }
 
-    async fn http<S>(&self, stream: S, watcher: Watcher)
+    async fn tcp(&self, stream: TcpStream, tls: Option<TlsAcceptor>, watcher: Watcher) {
+        // Answers are small and whole: waiting for more to send would only delay them.
+        if let Err(e) = stream.set_nodelay(true) {
+            tracing::debug!("could not set TCP_NODELAY: {e}");
+        }
+        match tls {
+            None => self.http(stream, None, watcher).await,
+            Some(tls) => match timeout(self.limits.header_timeout, tls.accept(stream)).await {
+                Ok(Ok(stream)) => self.http(stream, None, watcher).await,
+                Ok(Err(e)) => tracing::debug!("TLS handshake failed: {e}"),
+                Err(_) => tracing::debug!("TLS handshake took too long"),
+            },
+        }
+    }
+
+    async fn http<S>(&self, stream: S, visitor: Option<Visitor>, watcher: Watcher)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -168,6 +244,9 @@ impl Server {
             }
             request.extensions_mut().insert(closing.clone());
             request.extensions_mut().insert(BodyPause(pause));
+            if let Some(visitor) = &visitor {
+                request.extensions_mut().insert(visitor.clone());
+            }
             let answer = router.clone().oneshot(request.map(Body::new));
             async move { answer.await as Result<Response<Body>, std::convert::Infallible> }
         });

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use mozi_api::{
-    Client, ClientError,
+    Client, ClientError, Transport,
     query::{Expand, PageQuery, SessionsQuery},
     task::Task,
 };
@@ -45,6 +45,24 @@ pub(crate) fn token_file(data: &Path) -> PathBuf {
     data.join("token")
 }
 
+/// The socket by which the command line asks the board of its machine.
+pub(crate) fn socket_file(data: &Path) -> PathBuf {
+    data.join("mozi.sock")
+}
+
+/// Whether a socket is there that lets us in: that of this user, and for root everybody's.
+fn is_ours(socket: &Path) -> bool {
+    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+    let own = rustix::process::geteuid();
+    std::fs::metadata(socket)
+        .is_ok_and(|m| m.file_type().is_socket() && (own.is_root() || m.uid() == own.as_raw()))
+}
+
+fn own_token(data: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(token_file(data)).ok()?;
+    Some(text.trim().to_owned()).filter(|t| !t.is_empty())
+}
+
 /// A board and what to call it with.
 pub(crate) struct Context {
     pub out: Out,
@@ -57,14 +75,18 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// The board that is meant: named, else the one of this user's data folder.
     pub(crate) fn open(global: &Global) -> Result<Self> {
         let data = env::data_dir();
         let local = data.as_deref().and_then(ServerFile::read);
         let named_url = global.url.clone().or_else(|| env::var("MOZI_URL"));
-        let url = match (&named_url, &local) {
-            (Some(url), _) => url.clone(),
-            (None, Some(server)) => server.url.clone(),
-            (None, None) => {
+        let token = global.token.clone().or_else(|| env::var("MOZI_TOKEN"));
+        let (url, data) = match (named_url, local, data) {
+            (None, Some(server), Some(data)) => return Self::of_folder(global, &data, server, token),
+            (Some(url), local, data) => {
+                (url.clone(), data.filter(|_| local.is_some_and(|server| same_address(&server.url, &url))))
+            }
+            (None, _, data) => {
                 let place = data.map_or_else(String::new, |d| format!(" and {} names none", d.display()));
                 return Err(Failure::new(format!(
                     "no board is known: neither --url nor MOZI_URL is set{place}"
@@ -75,22 +97,39 @@ impl Context {
             }
         };
         // The local board's own token goes to the local board and nowhere else.
-        let is_local = local.as_ref().is_some_and(|server| same_address(&server.url, &url));
-        let own_token = || {
-            let file = data.as_deref().map(token_file).filter(|_| is_local)?;
-            let text = std::fs::read_to_string(file).ok()?;
-            Some(text.trim().to_owned()).filter(|t| !t.is_empty())
+        let token = token.or_else(|| own_token(&data?));
+        Self::by(global, Client::new(&url, token.as_deref()), None)
+    }
+
+    /// The board of a data folder: by its socket, which needs no token; by the network where that is not for us.
+    pub(crate) fn of_folder(
+        global: &Global,
+        data: &Path,
+        server: ServerFile,
+        token: Option<String>,
+    ) -> Result<Self> {
+        let socket = socket_file(data);
+        let client = if is_ours(&socket) {
+            Client::over(Transport::unix(&socket), token.as_deref())
+        } else {
+            Client::new(&server.url, token.or_else(|| own_token(data)).as_deref())
         };
-        let token = global.token.clone().or_else(|| env::var("MOZI_TOKEN")).or_else(own_token);
-        let via = if global.as_person { "cli --as-person" } else { "cli" };
-        let client = Client::new(&url, token.as_deref()).map_err(|e| from_client(&e))?.with_via(via);
+        Self::by(global, client, Some(server))
+    }
+
+    fn by(
+        global: &Global,
+        client: std::result::Result<Client, ClientError>,
+        local: Option<ServerFile>,
+    ) -> Result<Self> {
+        let client = client.map_err(|e| from_client(&e))?.with_via("cli");
         Ok(Self {
             out: Out::new(global.json),
-            client,
+            client: if global.as_person { client.as_person() } else { client },
             as_person: global.as_person,
             named_project: global.project.clone().or_else(|| env::var("MOZI_PROJECT")),
             project: OnceCell::new(),
-            local: local.filter(|_| is_local && named_url.is_none()),
+            local,
         })
     }
 
@@ -240,6 +279,7 @@ pub(crate) fn from_client(error: &ClientError) -> Failure {
                 "unauthenticated" => failure
                     .exit(Exit::NotAuthorised)
                     .hint("name a token with --token or MOZI_TOKEN; the board's first one is in the file `token` of its data folder"),
+                "agent_context" => failure.hint(agent_context::HINT),
                 "forbidden" | "host_refused" | "origin_refused" => failure.exit(Exit::NotAuthorised),
                 "unavailable" | "rate_limited" => failure.hint("try again in a moment"),
                 "storage_full" => failure.hint("make room on the board's disk"),

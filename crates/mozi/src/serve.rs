@@ -31,6 +31,7 @@ mod log;
 pub(crate) mod manager;
 mod notify;
 mod signals;
+mod socket;
 mod steering;
 use notify::Notify;
 pub(crate) use signals::{Heard, Signals};
@@ -214,6 +215,7 @@ pub(crate) async fn start(start: Start) -> Result<Server> {
     let router = mozi_board::router(Arc::clone(&board));
     let client = Client::over(Transport::in_process(router.clone()), Some(&secrets.runner));
     let client = client.map_err(|e| crate::context::from_client(&e))?;
+    let local = socket::bind(&data)?;
     // Whoever sees that it answers finds it by this file.
     let word = leave_word(&data, &own_url)?;
     let (stop, stopping) = watch::channel(false);
@@ -222,9 +224,15 @@ pub(crate) async fn start(start: Start) -> Result<Server> {
         // A sender that is gone is a stop too.
         drop(stopping.wait_for(|s| *s).await);
     };
+    let (shutdown, of_network, doorkeeper) =
+        (until(stopping.clone()), router.clone(), socket::doorkeeper(&secrets.admin));
+    parts.spawn(async move {
+        let served = mozi_board::serve_local(router, local, doorkeeper, Limits::default(), shutdown).await;
+        served.map_err(|e| Failure::new(format!("could not go on listening on mozi.sock: {}", plain(&e))))
+    });
     let shutdown = until(stopping.clone());
     parts.spawn(async move {
-        let served = mozi_board::serve(router, listener, tls, Limits::default(), shutdown).await;
+        let served = mozi_board::serve(of_network, listener, tls, Limits::default(), shutdown).await;
         served.map_err(|e| Failure::new(format!("could not go on listening: {}", plain(&e))))
     });
     let stop_keeping = stopping.clone();
@@ -291,6 +299,7 @@ impl Server {
                 }
             }
         }
+        socket::remove(&self.steering.data);
         match std::fs::remove_file(&self.word) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 tracing::warn!("could not remove {}: {}", self.word.display(), plain(&e));

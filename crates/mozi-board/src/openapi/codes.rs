@@ -39,9 +39,9 @@ pub(super) fn of(route: &Route) -> BTreeMap<u16, Vec<&'static str>> {
         if route.method == Method::POST && access != Access::RUNNER {
             all.push("idempotency_conflict");
         }
-        if access.user.is_some() {
-            all.push("agent_context");
-        }
+    }
+    if route.by_person {
+        all.push("agent_context");
     }
     match (access.attempt, writes) {
         (AttemptAccess::None, _) => {}

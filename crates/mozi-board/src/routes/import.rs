@@ -124,6 +124,7 @@ async fn archive(
         // It brings people's words and decisions with it: who may do that may restore a board.
         return Err(ApiError::forbidden("only an admin of all projects may take in a whole project"));
     }
+    call.person_only().await?;
     let taken = timeout(all_of(ARCHIVE_BYTES), to_disk(&mut call, beginning)).await;
     let (file, digest) = taken.unwrap_or_else(|_| Err(ApiError::timeout()))?;
     if let Some(reply) = call.recall(digest).await? {

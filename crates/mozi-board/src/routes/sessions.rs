@@ -128,6 +128,9 @@ pub(super) async fn stop(mut call: Call) -> Outcome {
 
 pub(super) async fn clean(call: Call) -> Outcome {
     let force = CleanQuery::parse(call.query())?.force.unwrap_or(false);
+    if force {
+        call.person_only().await?;
+    }
     let session_id = named(&call).await?;
     let answer = call.submit(Command::CleanSession { session_id, force }).await?;
     json(StatusCode::OK, &answered(answer.reply)?)

@@ -16,10 +16,7 @@ const TASKS: &str = "/api/projects/default/tasks";
 const ELSEWHERE: &[(&str, &str)] = &[
     ("config_refused", "the tests of the server here: it takes somebody who reads a configuration"),
     ("project_not_empty", "the tests of archives here: it takes an archive"),
-    (
-        "agent_context",
-        "the command line's tests: it depends on who is at the other end of the board's own socket",
-    ),
+    ("agent_context", "the tests of the local socket here: it depends on who is at the other end"),
     ("storage_full", "`on_a_full_disk_every_answer_is_true`, and the tests of backups here"),
     (
         "rate_limited",

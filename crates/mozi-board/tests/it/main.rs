@@ -21,6 +21,8 @@ mod house;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod local;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod outputs;

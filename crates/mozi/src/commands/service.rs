@@ -9,7 +9,7 @@ use crate::{
     agent_context,
     cli::{DownArgs, Global, ReloadArgs, StopArgs, UpArgs},
     config::{Config, env},
-    context::{Context, ServerFile, token_file},
+    context::{Context, ServerFile},
     error::{Exit, Failure, Result},
     output::{Out, note},
     serve::{data_dir, lock, reloaded_lines},
@@ -34,8 +34,7 @@ fn board_of(global: &Global, data: Option<&Path>) -> Result<Context> {
             .exit(Exit::NoBoard)
             .code("no_board")
     })?;
-    let token = std::fs::read_to_string(token_file(data)).ok().map(|t| t.trim().to_owned());
-    Context::open(&Global { url: Some(server.url), token: global.token.clone().or(token), ..global.clone() })
+    Context::of_folder(global, data, server, global.token.clone())
 }
 
 /// `mozi reload`

@@ -65,7 +65,22 @@ pub(crate) fn for_agents() -> Vec<(OsString, OsString)> {
 
 /// The variable by which an agent has marked the shell that this runs in.
 pub(crate) fn agent_mark() -> Option<String> {
-    std::env::vars_os()
+    agent_mark_of(std::env::vars_os())
+}
+
+/// The same of an environment as `/proc` has it.
+pub(crate) fn agent_mark_in(environ: &[u8]) -> Option<String> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let pairs = environ.split(|b| *b == 0).filter_map(|pair| {
+        let at = pair.iter().position(|b| *b == b'=')?;
+        let of = |bytes: &[u8]| OsString::from(std::ffi::OsStr::from_bytes(bytes));
+        Some((of(pair.get(..at)?), of(pair.get(at + 1..)?)))
+    });
+    agent_mark_of(pairs)
+}
+
+fn agent_mark_of(pairs: impl Iterator<Item = (OsString, OsString)>) -> Option<String> {
+    pairs
         .filter(|(name, value)| !value.is_empty() && mozi_runner::is_outer_mark(name))
         .filter_map(|(name, _)| name.into_string().ok())
         // Addresses, tokens and folders of Mozi are for people too.

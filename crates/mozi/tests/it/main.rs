@@ -26,6 +26,7 @@ mod restart;
 mod review;
 mod rights;
 mod service;
+mod socket;
 mod status;
 mod support;
 mod tidy;
