@@ -61,15 +61,21 @@ pub(crate) fn build(
         env.remove(OsStr::new(name));
     }
     env.extend(mozi.iter().map(|(name, value)| (OsString::from(name), value.clone())));
+    let direct =
+        mozi.iter().find(|(name, _)| *name == "MOZI_URL").and_then(|(_, url)| host_of(url.to_str()?));
+    let direct = match direct.filter(|host| !LOOPBACK.split(',').any(|l| l == *host)) {
+        Some(host) => format!("{LOOPBACK},{host}"),
+        None => LOOPBACK.to_owned(),
+    };
     for name in ["NO_PROXY", "no_proxy"] {
         let old = env.get(OsStr::new(name)).filter(|old| !old.is_empty()).cloned();
         let value = match old {
             Some(mut old) => {
                 old.push(",");
-                old.push(LOOPBACK);
+                old.push(&direct);
                 old
             }
-            None => LOOPBACK.into(),
+            None => direct.clone().into(),
         };
         env.insert(name.into(), value);
     }
@@ -80,6 +86,16 @@ pub(crate) fn build(
     path.push(old.unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()));
     env.insert("PATH".into(), path);
     env
+}
+
+/// The host of an address, without brackets and port.
+fn host_of(url: &str) -> Option<&str> {
+    let authority = url.split_once("://")?.1.split('/').next()?;
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next()?,
+        None => authority.split(':').next()?,
+    };
+    (!host.is_empty()).then_some(host)
 }
 
 #[cfg(test)]
@@ -134,6 +150,26 @@ mod tests {
                 ("no_proxy", Some("127.0.0.1,localhost,::1")),
             ],
         );
+    }
+
+    #[test]
+    fn no_proxy_is_asked_for_the_board() {
+        for (url, expected) in [
+            ("http://127.0.0.1:8083", LOOPBACK.to_owned()),
+            ("http://[::1]:8083/t/mozi_a_x", LOOPBACK.to_owned()),
+            ("https://board.example:9000/t/mozi_a_x", format!("{LOOPBACK},board.example")),
+            ("http://[fd00::1]", format!("{LOOPBACK},fd00::1")),
+        ] {
+            let mozi = [("MOZI_URL", url.into())];
+            let env = build(&[], &InheritEnv::All, &BTreeMap::new(), &mozi, Path::new("/d/bin"), &[]);
+            for name in ["NO_PROXY", "no_proxy"] {
+                assert_eq!(
+                    env.get(OsStr::new(name)).and_then(|v| v.to_str()),
+                    Some(expected.as_str()),
+                    "{url}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -59,8 +59,8 @@ env = { OPENCODE_DISABLE_AUTOUPDATE = "1" }
 struct Found {
     /// Programs on PATH: name, table, what was chosen.
     programs: Vec<(&'static str, &'static str, &'static str)>,
-    /// Agents of `OpenClaw`.
-    openclaw: Vec<AgentId>,
+    /// Agents of `OpenClaw`: their ids here, and their names there.
+    openclaw: Vec<(AgentId, String)>,
     /// What is in the way.
     remarks: Vec<String>,
     /// The work tree that this runs in, with the id of its project.
@@ -86,7 +86,7 @@ pub(crate) fn run(out: Out) -> Result<()> {
             .programs
             .iter()
             .map(|(name, _, _)| (*name).to_owned())
-            .chain(found.openclaw.iter().map(ToString::to_string))
+            .chain(found.openclaw.iter().map(|(id, _)| id.to_string()))
             .collect();
         let project = found.project.as_ref().map(|(id, _)| id.as_str());
         return out.value(&serde_json::json!({
@@ -101,9 +101,10 @@ fn tell(out: Out, file: &Path, found: &Found) -> Result<()> {
     for (name, _, chosen) in &found.programs {
         out.line(format!("  {}  {chosen}", out.paint(Paint::Strong, name)))?;
     }
-    for id in &found.openclaw {
+    for (id, own) in &found.openclaw {
         let name = out.paint(Paint::Strong, id.as_str());
-        out.line(format!("  {name}  an agent of OpenClaw, with the rights that OpenClaw gives it"))?;
+        let own = if own == id.as_str() { String::new() } else { format!(" ({own:?} there)") };
+        out.line(format!("  {name}  an agent of OpenClaw{own}, with the rights that OpenClaw gives it"))?;
     }
     if let Some((id, path)) = &found.project {
         out.line(format!(
@@ -115,8 +116,11 @@ fn tell(out: Out, file: &Path, found: &Found) -> Result<()> {
     for remark in &found.remarks {
         out.line(format!("  {} {remark}", out.paint(Paint::Wait, "note:")))?;
     }
-    let first =
-        found.programs.first().map(|(n, _, _)| *n).or_else(|| found.openclaw.first().map(AgentId::as_str));
+    let first = found
+        .programs
+        .first()
+        .map(|(n, _, _)| *n)
+        .or_else(|| found.openclaw.first().map(|(id, _)| id.as_str()));
     out.line("")?;
     match first {
         Some(agent) => out.line(format!(
@@ -140,12 +144,36 @@ fn look() -> Found {
         Ok(names) => (names, None),
         Err(why) => (Vec::new(), Some(why)),
     };
-    for name in names {
-        match name.parse::<AgentId>() {
-            // Its own name is a program's here: it gets another, and says which agent it is.
-            Ok(id) if taken(&id) => found.openclaw.extend(format!("openclaw-{id}").parse().ok()),
-            Ok(id) => found.openclaw.push(id),
-            Err(why) => found.remarks.push(format!("an agent of OpenClaw was left out: {why}")),
+    // What is an id as it stands goes first: no made-up one takes it away.
+    let (ids, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|n| n.parse::<AgentId>().is_ok());
+    for name in ids.into_iter().chain(others) {
+        if name.trim() != name
+            || name.is_empty()
+            || name.chars().count() > 127
+            || name.contains(char::is_control)
+        {
+            found.remarks.push(format!("an agent of OpenClaw was left out: {name:?} can be no name here"));
+            continue;
+        }
+        // A name that is a program's here, or no id at all, gets one; the table says which agent it is.
+        let wanted = match name.parse::<AgentId>() {
+            Ok(id) if taken(&id) => format!("openclaw-{id}"),
+            Ok(id) => id.to_string(),
+            Err(_) => id_of(&name, "agent"),
+        };
+        let free = |id: &AgentId| {
+            let same = |(other, own): &(AgentId, String)| {
+                other.as_str().eq_ignore_ascii_case(id.as_str()) || own.eq_ignore_ascii_case(id.as_str())
+            };
+            !taken(id) && !found.openclaw.iter().any(same)
+        };
+        let numbered = (2..1000).map(|n| format!("{wanted}-{n}"));
+        let id = std::iter::once(wanted.clone()).chain(numbered).filter_map(|id| id.parse().ok()).find(free);
+        match id {
+            Some(id) => found.openclaw.push((id, name)),
+            None => {
+                found.remarks.push(format!("an agent of OpenClaw was left out: no id is free for {name:?}"));
+            }
         }
     }
     let on_path = env::find_program("openclaw").is_some();
@@ -161,7 +189,7 @@ fn look() -> Found {
     }
     found.project = work_tree().and_then(|path| {
         let name = path.file_name()?.to_str()?;
-        let id = id_of(name).parse::<ProjectId>().ok()?;
+        let id = id_of(name, "project").parse::<ProjectId>().ok()?;
         Some((id, path))
     });
     found
@@ -173,13 +201,13 @@ fn work_tree() -> Option<PathBuf> {
     here.ancestors().find(|dir| dir.join(".git").exists()).map(Path::to_path_buf)
 }
 
-/// A folder's name as an id.
-fn id_of(name: &str) -> String {
+/// A name as an id; `instead` where nothing of it can be one.
+fn id_of(name: &str, instead: &str) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
     let id: String = name.chars().map(allowed).collect();
     let id = id.trim_start_matches(['.', '_', '-']).trim_end_matches('-');
     let short: String = id.chars().take(60).collect();
-    if short.is_empty() { "project".to_owned() } else { short }
+    if short.is_empty() { instead.to_owned() } else { short }
 }
 
 fn text_of(found: &Found) -> String {
@@ -192,12 +220,14 @@ fn text_of(found: &Found) -> String {
     for (name, table, chosen) in &found.programs {
         add(format_args!("\n# {chosen}\n[agents.{name}]\n{table}"));
     }
-    for id in &found.openclaw {
-        let own = id.as_str().strip_prefix("openclaw-").filter(|n| KNOWN.iter().any(|k| k.program == *n));
-        let own = own.unwrap_or(id.as_str());
+    for (id, own) in &found.openclaw {
+        // It may call itself by a name that is no id.
+        let alias = own.parse::<AgentId>().is_err();
+        let own = toml::Value::String(own.clone());
+        let aliases = if alias { format!("aliases = [{own}]\n") } else { String::new() };
         // A dot in a bare key would begin a table below.
         add(format_args!(
-            "\n# an agent of OpenClaw, with the rights that OpenClaw gives it\n[agents.\"{id}\"]\nruntime = \"openclaw\"\nopenclaw_agent = \"{own}\"\n"
+            "\n# an agent of OpenClaw, with the rights that OpenClaw gives it\n[agents.\"{id}\"]\nruntime = \"openclaw\"\nopenclaw_agent = {own}\n{aliases}"
         ));
     }
     if found.programs.is_empty() && found.openclaw.is_empty() {
@@ -240,11 +270,14 @@ mod tests {
     fn everything() -> Found {
         Found {
             programs: KNOWN.iter().map(|k| (k.program, k.table, k.chosen)).collect(),
-            openclaw: vec![
-                "coder".parse().unwrap(),
-                "openclaw-claude".parse().unwrap(),
-                "a.b".parse().unwrap(),
-            ],
+            openclaw: [
+                ("coder", "coder"),
+                ("openclaw-claude", "claude"),
+                ("a.b", "a.b"),
+                ("agent", "开发\"者"),
+            ]
+            .map(|(id, own)| (id.parse().unwrap(), own.to_owned()))
+            .into(),
             remarks: Vec::new(),
             project: Some(("app".parse().unwrap(), PathBuf::from("/src/my \"app\""))),
         }
@@ -253,10 +286,13 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let config = Config::parse(Path::new("/c/mozi.toml"), &text_of(&everything())).unwrap();
-        assert_eq!(config.agents.len(), KNOWN.len() + 3);
+        assert_eq!(config.agents.len(), KNOWN.len() + 4);
         assert_eq!(config.projects.values().next().unwrap().path, Some(PathBuf::from("/src/my \"app\"")));
         let claude = &config.agents[&"openclaw-claude".parse().unwrap()];
         assert!(format!("{:?}", claude.runtime).contains("openclaw_agent: \"claude\""), "{claude:?}");
+        let named = &config.agents[&"agent".parse().unwrap()];
+        assert_eq!(named.aliases, ["开发\"者"]);
+        assert!(claude.aliases.is_empty());
         Config::parse(Path::new("/c/mozi.toml"), &text_of(&Found::default())).unwrap();
     }
 
@@ -269,7 +305,7 @@ mod tests {
             ("项目", "project"),
             ("a b", "a-b"),
         ] {
-            assert_eq!(id_of(name), id);
+            assert_eq!(id_of(name, "project"), id);
             assert!(id.parse::<ProjectId>().is_ok());
         }
     }

@@ -167,8 +167,10 @@ fn init_writes_what_works_and_never_overwrites() {
     fs::create_dir(home.path().join(".openclaw")).unwrap();
     fs::write(
         home.path().join(".openclaw/openclaw.json"),
-        "{ // mine\n agents: 0 }"
-            .replace("agents: 0", "\"agents\": {\"entries\": {\"coder\": {\"workspace\": \"/w\"}}},"),
+        "{ // mine\n agents: 0 }".replace(
+            "agents: 0",
+            "\"agents\": {\"entries\": {\"coder\": {\"workspace\": \"/w\"}, \"开发者\": {}}},",
+        ),
     )
     .unwrap();
     let source = home.path().join("my app");

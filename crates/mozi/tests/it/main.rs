@@ -12,6 +12,7 @@
 )]
 
 mod archive;
+mod callbacks;
 mod codes;
 mod command_line;
 mod config;
