@@ -183,6 +183,7 @@ pub(crate) async fn restore(global: &Global, args: RestoreArgs) -> Result<()> {
         return damaged(manifest);
     }
     agent_context::person_only(global.as_person, "`restore`")?;
+    let named = args.data.is_some();
     let data = crate::serve::data_dir(args.data)?;
     let config = args.config.or_else(env::config_file);
     let config: Option<PathBuf> = config.map(|file| std::path::absolute(&file).unwrap_or(file));
@@ -204,13 +205,28 @@ pub(crate) async fn restore(global: &Global, args: RestoreArgs) -> Result<()> {
         }
         if manifest.open_attempts > 0 {
             out.line(format!(
-                "  {} of its attempts were at work: `mozi serve` looks for what is left of them and ends them",
+                "  {} of its attempts were at work: `mozi serve` ends what is left of them, but nothing that another data folder's agents do",
                 manifest.open_attempts
             ))?;
         }
-        note("start it with `mozi serve`; it writes a new owner's token, tokens of before are valid too");
+        let at = if named { format!(" --data {}", typed(&data)) } else { String::new() };
+        note(format!(
+            "start it with `mozi serve{at}`; it writes a new owner's token, tokens of before are valid too"
+        ));
+        if named {
+            note(format!(
+                "beside a board that runs, which has the port of mozi.toml: `mozi serve{at} --listen 127.0.0.1:0`, with --dry-run only to look"
+            ));
+        }
     }
     damaged(manifest)
+}
+
+/// A path as it is typed in a shell.
+fn typed(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+,:@%=".contains(c));
+    if plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// Tells of a backup that was made without a server.

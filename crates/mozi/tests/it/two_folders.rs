@@ -82,7 +82,11 @@ fn a_restored_backup_is_served_beside_the_board_at_work_and_ends_nothing_of_it()
     let began = start_time(pid);
     board.ok(&["backup", board.path("saved.tar").to_str().unwrap()]);
     let elsewhere = board.path("elsewhere");
-    board.ok(&["restore", board.path("saved.tar").to_str().unwrap(), "--data", elsewhere.to_str().unwrap()]);
+    let to = elsewhere.to_str().unwrap();
+    let restored = board.mozi(&["restore", board.path("saved.tar").to_str().unwrap(), "--data", to]);
+    let said = String::from_utf8_lossy(&restored.stderr);
+    assert!(restored.status.success(), "{said}");
+    assert!(said.contains(&format!("`mozi serve --data {to} --listen 127.0.0.1:0`")), "{said}");
 
     let session =
         board.get("/api/sessions?active=true")["items"][0]["session_id"].as_str().unwrap().to_owned();
@@ -94,8 +98,11 @@ fn a_restored_backup_is_served_beside_the_board_at_work_and_ends_nothing_of_it()
         wait_for("the second board to look", || {
             (second.log().matches("cannot be ended yet").count() > looks).then_some(())
         });
+        // What the start before has said is there until this one has looked.
+        let expected = if more.is_empty() { "another data folder" } else { "a dry run ends nothing" };
         wait_for("the session to be held up", || {
-            second.get(&task)["waiting_for"][0]["held_up"].is_object().then_some(())
+            let told = second.get(&task);
+            told["waiting_for"][0]["held_up"]["detail"].as_str()?.contains(expected).then_some(())
         });
         assert!(alive(pid) && start_time(pid) == began, "the first board's agent");
         assert_eq!(second.get(&task)["attempts"][0]["outcome"], Value::Null);
