@@ -179,12 +179,14 @@ pub struct EndedLine {
     /// The task.
     #[serde(flatten)]
     pub task: TaskLine,
-    /// The agent of its newest attempt.
+    /// The agent of its newest attempt to do it; attempts to review it do not count.
     pub agent: Option<AgentId>,
-    /// How its newest attempt ended; an open list.
+    /// How that attempt ended; an open list.
     pub outcome: Option<String>,
-    /// Why that ended so; an open list.
+    /// Why it ended so; an open list.
     pub reason: Option<String>,
+    /// The last line that it wrote to standard error.
+    pub last_error: Option<String>,
     /// How long agents worked on it, all attempts together.
     pub worked_seconds: u64,
     /// Millionths of a dollar, all attempts together, as far as known.
@@ -211,7 +213,7 @@ pub struct WaitingGroup {
 }
 
 /// Tasks whose time has not come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Delayed {
     /// How many.
     pub total: u64,
@@ -219,6 +221,8 @@ pub struct Delayed {
     pub exact: bool,
     /// When the first of them is ready.
     pub next_at: Option<Time>,
+    /// That first one.
+    pub next: Option<TaskLine>,
 }
 
 /// What attempts have cost.

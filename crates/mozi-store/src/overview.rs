@@ -79,12 +79,14 @@ pub struct RunningLine {
 pub struct EndedLine {
     /// The task.
     pub task: TaskLine,
-    /// The agent of its newest attempt.
+    /// The agent of its newest attempt to do it.
     pub agent: Option<String>,
-    /// How its newest attempt ended.
+    /// How that attempt ended.
     pub outcome: Option<String>,
-    /// Why that ended so.
+    /// Why it ended so.
     pub reason: Option<String>,
+    /// The last line that it wrote to standard error.
+    pub last_error: Option<String>,
     /// How long agents worked on it, all attempts together.
     pub worked: Duration,
     /// Millionths of a dollar, all attempts together, as far as known.
@@ -107,7 +109,7 @@ pub struct WaitingGroup {
 }
 
 /// Tasks whose time has not come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Delayed {
     /// How many.
     pub tasks: u64,
@@ -115,6 +117,8 @@ pub struct Delayed {
     pub exact: bool,
     /// When the first of them is ready.
     pub next_at: Option<Timestamp>,
+    /// That first one.
+    pub next: Option<TaskLine>,
 }
 
 /// What attempts that have ended since then have cost.

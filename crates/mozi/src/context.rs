@@ -74,6 +74,14 @@ pub(crate) struct Context {
     local: Option<ServerFile>,
 }
 
+/// How a board that has been here comes back.
+const START: &str = "start it with `mozi up` (in the background) or `mozi serve`";
+
+/// Whether there is a board's database in a data folder.
+fn has_board(data: &Path) -> bool {
+    data.join("mozi.db").exists()
+}
+
 impl Context {
     /// The board that is meant: named, else the one of this user's data folder.
     pub(crate) fn open(global: &Global) -> Result<Self> {
@@ -85,6 +93,10 @@ impl Context {
             (None, Some(server), Some(data)) => return Self::of_folder(global, &data, server, token),
             (Some(url), local, data) => {
                 (url.clone(), data.filter(|_| local.is_some_and(|server| same_address(&server.url, &url))))
+            }
+            (None, _, Some(data)) if has_board(&data) => {
+                let what = format!("the board is not running; its data are in {}", data.display());
+                return Err(Failure::new(what).hint(START).exit(Exit::NoBoard).code("board_stopped"));
             }
             (None, _, data) => {
                 let place = data.map_or_else(String::new, |d| format!(" and {} names none", d.display()));
@@ -154,7 +166,7 @@ impl Context {
                 } else {
                     failure.what.clone()
                 };
-                Failure { what, ..failure }.hint("start it with `mozi serve`")
+                Failure { what, ..failure }.hint(START)
             }
             _ => failure,
         }

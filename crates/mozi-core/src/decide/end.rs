@@ -208,7 +208,9 @@ fn after_close(d: &Desk<'_>, a: &Attempt, outcome: Outcome, reason: Option<Reaso
         if used < limit {
             return Next { detail: Some(why(&format!("ended as {outcome}"))), ..Next::to(Status::Pending) };
         }
-        let detail = why(&format!("ended as {outcome}, the last of {limit}"));
+        // Numbers go on after a person has given it new ones.
+        let since = if a.number == limit { "" } else { " since somebody last set it going" };
+        let detail = why(&format!("ended as {outcome}, the last of {limit}{since}"));
         match a.role {
             Role::Executor => Next { detail: Some(detail), ..Next::to(Status::Failed) },
             Role::Reviewer => Next::blocked("reviewer", detail),

@@ -213,7 +213,7 @@ fn id_of(name: &str, instead: &str) -> String {
 fn text_of(found: &Found) -> String {
     let mut text = String::from(
         "# What this machine runs for Mozi. Every key: see `docs/agents.md` in the source of Mozi.\n\
-         # After a change: stop `mozi serve` (its agents go on) and start it again.\n\n\
+         # After a change: mozi reload. Agents at work go on as they were started.\n\n\
          [server]\nlisten = \"127.0.0.1:8083\"\n",
     );
     let mut add = |piece: std::fmt::Arguments<'_>| text.push_str(&piece.to_string());

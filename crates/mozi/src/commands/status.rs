@@ -5,7 +5,7 @@ use mozi_api::status::{BoardStatus, Since, StatusQuery};
 use crate::{
     cli::{Global, StatusArgs},
     context::Context,
-    error::{Exit, Failure, Result},
+    error::{Failure, Result},
     output::Out,
 };
 
@@ -31,7 +31,7 @@ No board is known here yet. Three ways to begin:
 pub(crate) async fn plain(global: &Global) -> Result<()> {
     match Context::open(global) {
         Ok(context) => show(&context, global, StatusArgs::default()).await,
-        Err(e) if e.exit == Exit::NoBoard && !global.json => Out::new(false).line(FIRST_STEPS),
+        Err(e) if e.code.as_deref() == Some("no_board") && !global.json => Out::new(false).line(FIRST_STEPS),
         Err(e) => Err(e),
     }
 }

@@ -355,3 +355,16 @@ fn a_data_folder_that_others_can_read_is_told_of() {
     assert!(board.log().contains("chmod 700"), "{}", board.log());
     board.finish();
 }
+
+#[test]
+fn a_board_that_is_not_running_is_not_taken_for_none() {
+    let mut board = Setup::agents(&[("good", "true", "")]).start();
+    board.down(15);
+    for words in [&[][..], &["status"], &["task", "list"]] {
+        let said = board.mozi(words);
+        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert_eq!(said.status.code(), Some(3), "{words:?}: {text}");
+        assert!(text.contains("the board is not running; its data are in"), "{words:?}: {text}");
+        assert!(text.contains("mozi up"), "{words:?}: {text}");
+    }
+}

@@ -245,12 +245,13 @@ impl Snapshot<'_> {
         let (project, id) = (task.key.project.as_str(), task.key.task.as_str());
         let last = one(
             self.db,
-            "SELECT agent, outcome, reason FROM task_attempts
-             WHERE project_id = ?1 AND task_id = ?2 AND attempt_number = ?3",
-            params![project, id, task.attempts],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            "SELECT agent, outcome, reason, tail_stderr FROM task_attempts
+             WHERE project_id = ?1 AND task_id = ?2 AND role = 'executor' ORDER BY attempt_number DESC LIMIT 1",
+            [project, id],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, Option<String>>(3)?)),
         )?;
-        let (agent, outcome, reason) = last.unwrap_or_default();
+        let (agent, outcome, reason, tail) = last.unwrap_or_default();
+        let last_error = tail.as_deref().and_then(last_line);
         let sums = "SELECT sum(completed_at - started_at), sum(c.cost), count(c.cost) < count(*) FROM task_attempts a
              LEFT JOIN (SELECT attempt_number, sum(cost_micro_usd) AS cost FROM attempt_usage
                         WHERE project_id = ?1 AND task_id = ?2 GROUP BY attempt_number) c USING (attempt_number)
@@ -260,7 +261,7 @@ impl Snapshot<'_> {
             .prepare_cached(sums)?
             .query_row([project, id], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get(1)?, row.get(2)?)))?;
         let worked = Duration::from_micros(micros.and_then(|n| u64::try_from(n).ok()).unwrap_or(0));
-        Ok(EndedLine { task, agent, outcome, reason, worked, cost_micro_usd, cost_incomplete })
+        Ok(EndedLine { task, agent, outcome, reason, last_error, worked, cost_micro_usd, cost_incomplete })
     }
 
     fn spent(&self, place: &Place, since: Timestamp, spent: &mut Spent) -> Sql<()> {
@@ -441,11 +442,22 @@ impl Snapshot<'_> {
              FROM (SELECT project_id, queue_from FROM tasks WHERE queue_from IS NOT NULL ORDER BY queue_from LIMIT ?2)
              WHERE ?1 IS NULL OR project_id = ?1";
         let params = params![project.map(ProjectId::as_str), int(COUNTED_WAITING)];
-        self.db.prepare_cached(sql)?.query_row(params, |row| {
+        let (tasks, next_at, exact) = self.db.prepare_cached(sql)?.query_row(params, |row| {
             let mut c = Columns::from(row, 0);
-            Ok(Delayed { tasks: c.count()?, next_at: c.opt_time()?, exact: c.get()? })
-        })
+            Ok((c.count()?, c.opt_time()?, c.get()?))
+        })?;
+        let next = next_at.map(|at: Timestamp| {
+            let first =
+                select!(LINE, "tasks WHERE queue_from = ?1 AND (?2 IS NULL OR project_id = ?2) LIMIT 1");
+            one(self.db, first, params![at.as_micros(), project.map(ProjectId::as_str)], line)
+        });
+        Ok(Delayed { tasks, next_at, exact, next: next.transpose()?.flatten() })
     }
+}
+
+/// The last line that says something.
+fn last_line(text: &str) -> Option<String> {
+    text.lines().rev().map(str::trim).find(|l| !l.is_empty()).map(str::to_owned)
 }
 
 /// How tasks end, what went wrong first.

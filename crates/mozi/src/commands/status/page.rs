@@ -176,22 +176,42 @@ impl<'a> Page<'a> {
             &format!("Ended since {}:", local(&s.since.to_string())),
             &format!("{least}{}", parts.join(", ")),
         );
-        let mut table = Table::bare(&["ID", "STATUS", "TITLE", "AGENT", "WORKED", "COST", "ENDED"]);
-        for e in &s.ended.items {
-            table.row(self.ended_row(e));
+        // A column of what nobody said is no column.
+        let costs = s.ended.items.iter().any(|e| e.cost_micro_usd.is_some());
+        let mut heads = vec!["ID", "STATUS", "TITLE", "AGENT", "WORKED", "ENDED"];
+        if costs {
+            heads.push("COST");
         }
-        let rows = table.lines_within(self.out, 2);
-        for (row, e) in rows.into_iter().zip(&s.ended.items) {
+        let mut table = Table::new(&heads);
+        for e in &s.ended.items {
+            let mut row = self.ended_row(e);
+            if !costs {
+                row.pop();
+            }
+            table.row(row);
+        }
+        let mut rows = table.lines_within(self.out, 2).into_iter();
+        self.lines.extend(rows.next().map(|heads| format!("  {heads}")));
+        for (row, e) in rows.zip(&s.ended.items) {
             self.lines.push(format!("  {row}"));
             if e.task.status.0 == Status::Failed {
                 let why: Vec<String> = e.task.detail.iter().map(|d| one_line(d)).collect();
                 let why =
                     if why.is_empty() { e.reason.iter().map(|r| r.replace('_', " ")).collect() } else { why };
-                if !why.is_empty() {
-                    self.below(&clip(&why.join(": "), self.width().saturating_sub(6)), Paint::Bad);
+                let room = self.width().saturating_sub(6);
+                for line in wrap(&why.join(": "), room, 2) {
+                    self.below(&line, Paint::Bad);
+                }
+                if let Some(last) = &e.last_error {
+                    let last = clip(&format!("it wrote: {}", one_line(last)), room);
+                    self.lines.push(format!("      {last}"));
                 }
                 let id = self.name(&e.task.project_id, &e.task.task_id);
-                self.below(&format!("mozi task show {id}   or: mozi task retry {id}"), Paint::Dim);
+                let look = match e.last_error {
+                    Some(_) => format!("mozi logs {id} --stderr"),
+                    None => format!("mozi task show {id}"),
+                };
+                self.below(&format!("{look}   or: mozi task retry {id}"), Paint::Dim);
             }
         }
         self.more(&s.ended, "mozi task list --status done,failed,cancelled");
@@ -210,8 +230,8 @@ impl<'a> Page<'a> {
             e.task.title.clone(),
             e.agent.as_ref().map_or_else(dash, ToString::to_string),
             if e.agent.is_some() { span(e.worked_seconds) } else { dash() },
-            cost,
             local(&e.task.updated_at.to_string()),
+            cost,
         ]
     }
 
@@ -300,10 +320,7 @@ impl<'a> Page<'a> {
             parts.push(format!("{} for {}", count_word(g.tasks, g.exact), g.waiting_for.text));
         }
         if s.delayed.total > 0 {
-            let next = s.delayed.next_at.map_or_else(String::new, |t: Time| {
-                if t > s.at { format!(" (the first at {})", local(&t.to_string())) } else { String::new() }
-            });
-            parts.push(format!("{} for their time{next}", count_word(s.delayed.total, s.delayed.exact)));
+            parts.push(self.delayed());
         }
         if parts.is_empty() {
             return;
@@ -313,6 +330,26 @@ impl<'a> Page<'a> {
             for line in wrap(&part, self.width().saturating_sub(2), 2) {
                 self.lines.push(format!("  {line}"));
             }
+        }
+    }
+
+    /// What waits for a time: the first by its name.
+    fn delayed(&self) -> String {
+        let d = &self.status.delayed;
+        let at = d.next_at.filter(|t: &Time| *t > self.status.at);
+        let at = at.map_or_else(|| "about now".to_owned(), |t| format!("at {}", local(&t.to_string())));
+        let why =
+            |t: &TaskLine| t.detail.as_ref().map_or_else(String::new, |d| format!(" ({})", one_line(d)));
+        match &d.next {
+            Some(t) if d.total == 1 => {
+                let id = self.name(&t.project_id, &t.task_id);
+                format!("{id}  {}: {at}{}", t.title, why(t))
+            }
+            Some(t) => {
+                let id = self.name(&t.project_id, &t.task_id);
+                format!("{} for their time, the first {at}: {id}  {}", count_word(d.total, d.exact), t.title)
+            }
+            None => format!("{} for their time", count_word(d.total, d.exact)),
         }
     }
 

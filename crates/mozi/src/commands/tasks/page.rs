@@ -137,6 +137,7 @@ impl Page {
         let mut remarks = remarks.into_iter().peekable();
         for (i, a) in attempts.iter().enumerate() {
             self.attempt(a, name);
+            self.said(a, task);
             // What was decided before the next one began.
             let next = attempts.get(i + 1).map(|n| n.started_at);
             while let Some(e) = remarks.next_if(|e| next.is_none_or(|at| e.at < at)) {
@@ -190,12 +191,25 @@ impl Page {
         }
         if !good {
             let more = if a.outcome.is_some() { "" } else { " -f" };
-            let stderr = a.log.stderr_bytes.is_some_and(|n| n > 0) && a.log.stdout_bytes == Some(0);
+            let stderr = a.log.stderr_bytes.is_some_and(|n| n > 0)
+                && (a.outcome.is_some() || a.log.stdout_bytes == Some(0));
             let stream = if stderr { " --stderr" } else { "" };
             let log = format!("mozi logs {name} --attempt {}{stream}{more}", a.attempt_number);
             if a.log.state != "expired" {
                 self.text(&log, 6, Some(Paint::Dim));
             }
+        }
+    }
+
+    /// What it said with its verdict: a question stays to be read beside its answer.
+    fn said(&mut self, a: &Attempt, task: &Task) {
+        let number = u64::from(a.attempt_number);
+        let said = task.events.iter().flatten().find(|e| {
+            e.event_type == "status_changed"
+                && e.detail.0.get("verdict_of").and_then(serde_json::Value::as_u64) == Some(number)
+        });
+        if let Some(words) = said.and_then(|e| e.text_of("detail")) {
+            self.text(words, 6, None);
         }
     }
 
