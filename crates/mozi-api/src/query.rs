@@ -57,14 +57,18 @@ impl Query {
         taken.into_iter().map(|(_, v)| v).collect()
     }
 
-    /// The value of a name; an empty one is none.
+    /// The value of a name.
     ///
     /// # Errors
-    /// When it is given twice.
+    /// When it is given twice or is empty.
     pub fn text(&mut self, name: &'static str) -> Result<Option<String>, Invalid> {
         let mut values = self.all(name);
-        let value = values.pop().filter(|v| !v.is_empty());
-        if values.is_empty() { Ok(value) } else { Err(Invalid::new(name, "is given twice")) }
+        let value = values.pop();
+        match &value {
+            _ if !values.is_empty() => Err(Invalid::new(name, "is given twice")),
+            Some(text) if text.is_empty() => Err(Invalid::new(name, "is empty: leave it out")),
+            _ => Ok(value),
+        }
     }
 
     /// The value of a name, parsed.
@@ -440,7 +444,7 @@ impl LogQuery {
         let mut q = Query::parse(raw)?;
         let read = Self {
             stream: q.value("stream")?,
-            from: q.number("from", 0, u64::MAX)?,
+            from: q.number("from", 0, i64::MAX.unsigned_abs())?,
             follow: q.flag("follow")?,
         };
         q.finish()?;

@@ -84,7 +84,7 @@ fn what_is_not_known_is_refused_by_name() {
     );
     assert_eq!(
         LogQuery::parse("from=-1").expect_err("bad").to_string(),
-        "`from` must be a whole number from 0 to 18446744073709551615"
+        "`from` must be a whole number from 0 to 9223372036854775807"
     );
     assert!(TasksQuery::parse("q=%ff").is_err(), "no UTF-8");
     assert!(TasksQuery::parse("q=%00").is_err(), "a NUL");

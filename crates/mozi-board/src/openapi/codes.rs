@@ -5,12 +5,17 @@ use std::collections::BTreeMap;
 use http::Method;
 use mozi_api::problem::CODES;
 
-use crate::{Access, AttemptAccess, Decided, routes::Route};
+use crate::{AttemptAccess, Decided, routes::Route};
 
 /// Whether it makes no sense without a body.
 pub(super) fn needs_body(route: &Route) -> bool {
     const MAY_BE_LEFT_OUT: &[&str] = &["/stop", "/pause", "/resume", "/dependencies/{other}"];
     !MAY_BE_LEFT_OUT.iter().any(|end| route.path.ends_with(end))
+}
+
+/// Whether an `Idempotency-Key` counts: what a runner asks for work with is a key of its own.
+pub(super) fn takes_key(route: &Route) -> bool {
+    route.method == Method::POST && !route.path.ends_with("/poll")
 }
 
 /// The codes of a route by status.
@@ -34,11 +39,11 @@ pub(super) fn of(route: &Route) -> BTreeMap<u16, Vec<&'static str>> {
     if route.doc.lines.is_some() {
         all.extend(["invalid_body", "payload_too_large", "request_timeout"]);
     }
+    if takes_key(route) {
+        all.push("idempotency_conflict");
+    }
     if writes {
         all.extend(["invalid_body", "storage_full"]);
-        if route.method == Method::POST && access != Access::RUNNER {
-            all.push("idempotency_conflict");
-        }
     }
     if route.by_person {
         all.push("agent_context");

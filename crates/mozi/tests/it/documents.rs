@@ -167,6 +167,7 @@ documents! {
     configuration: "docs/configuration.md",
     concepts: "docs/concepts.md",
     guarantees: "docs/guarantees.md",
+    http: "docs/http.md",
     import_export: "docs/import-export.md",
     migration: "docs/migration.md",
     migration_in_chinese: "docs/migration.zh-CN.md",
