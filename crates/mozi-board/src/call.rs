@@ -236,13 +236,15 @@ impl Call {
     /// Refuses a user's decision from inside an agent, as far as it can be seen, unless it was said to be meant. A
     /// guard against mistakes: by the network nothing is seen.
     pub(crate) async fn person_only(&self) -> Result<(), ApiError> {
+        // Wrong, it is refused by whatever road it comes.
+        let meant = self.as_person()?;
         let is_user = self.bearer.is_some_and(|b| b.kind == Kind::User);
         let Some(visitor) = self.visitor().filter(|_| is_user) else { return Ok(()) };
         let sign = Arc::clone(&visitor.sign);
         let sign = tokio::task::spawn_blocking(move || sign()).await;
         match sign.map_err(|e| ApiError::internal(&format!("looking at who asks failed: {e}")))? {
             None => Ok(()),
-            Some(why) if self.as_person()? => {
+            Some(why) if meant => {
                 tracing::info!(
                     "a decision from inside an agent, said to be a person's: {} {} ({why})",
                     self.head.method,
