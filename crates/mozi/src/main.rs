@@ -12,6 +12,8 @@ mod context;
 mod error;
 mod house;
 mod output;
+#[cfg(test)]
+mod reference;
 mod serve;
 
 use error::Exit;
