@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
 use clap::{Arg, Command, CommandFactory as _};
 use serde_json::Value;
 
-use mozi_api::problem::CODES;
+use mozi_api::{event::EVENT_TYPES, problem::CODES};
 
 use crate::{
     cli::Cli,
@@ -187,6 +187,9 @@ fn reference() -> String {
         .iter()
         .map(|(code, status, meaning)| vec![format!("`{code}`"), status.to_string(), (*meaning).to_owned()]);
     table(&mut out, &["code", "status", "meaning"], codes);
+    out.push_str("## Types of events\n\nThe list grows: a reader passes over what it does not know.\n\n");
+    let types = EVENT_TYPES.iter().map(|(name, meaning)| vec![format!("`{name}`"), (*meaning).to_owned()]);
+    table(&mut out, &["type", "meaning"], types);
     out
 }
 
@@ -227,6 +230,7 @@ fn names() -> BTreeSet<String> {
     names.extend(
         project_settings().into_iter().map(|row| format!("project-setting {}", row[0].trim_matches('`'))),
     );
+    names.extend(EVENT_TYPES.iter().map(|(name, _)| format!("event {name}")));
     names.extend(CODES.iter().map(|(code, ..)| format!("code {code}")));
     names.extend(VARIABLES.iter().map(|(name, _)| format!("env {name}")));
     names
