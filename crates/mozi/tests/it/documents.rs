@@ -174,6 +174,7 @@ documents! {
     operating: "docs/operating.md",
     performance: "docs/performance.md",
     prompts: "docs/prompts.md",
+    reference: "docs/reference.md",
     statuses: "docs/statuses.md",
     writing_an_agent: "docs/writing-an-agent.md",
 }
