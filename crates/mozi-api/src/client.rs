@@ -18,6 +18,7 @@ pub use upload::Upload;
 mod bytes_of;
 mod calls;
 mod house_calls;
+mod people_calls;
 mod runner_calls;
 mod upload;
 

@@ -30,6 +30,7 @@ pub mod status;
 pub mod task;
 pub mod token;
 pub mod transport;
+pub mod user;
 pub mod waiting;
 pub mod wire;
 

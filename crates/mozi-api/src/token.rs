@@ -12,7 +12,10 @@ use crate::wire::{ProjectId, RunnerId, Time, UserRole};
 pub struct CreateToken {
     /// What it is called; unique.
     pub name: String,
-    /// What it may do; `admin` by default.
+    /// Whose it becomes; by default whoever asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// What it may do; by default what its user may, and never more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<UserRole>,
     /// Only this project.
@@ -24,12 +27,12 @@ pub struct CreateToken {
 }
 
 impl CreateToken {
-    /// The command that it stands for; `user` is whose it becomes.
-    pub fn into_command(self, hash: core::TokenHash, user: String) -> core::Command {
+    /// The command that it stands for; `user` is whose it becomes and `role` what they may.
+    pub fn into_command(self, hash: core::TokenHash, user: String, role: core::UserRole) -> core::Command {
         core::Command::CreateToken {
             name: self.name,
             hash,
-            holder: Holder::User { user, role: self.role.map_or(core::UserRole::Admin, |r| r.0) },
+            holder: Holder::User { user, role: self.role.map_or(role, |r| r.0) },
             project: self.project_id.map(|p| p.0),
             expires_at: self.expires_at.map(|t| t.0),
         }
@@ -43,38 +46,56 @@ pub struct Token {
     pub name: String,
     /// Whose it is, if a user's.
     pub user: Option<String>,
-    /// `admin`, `operator`, `viewer`, or `runner`; an open list.
+    /// What it may do now, which is never more than its user may: `admin`, `operator`, `viewer`, or `runner`; an open
+    /// list.
     pub role: String,
     /// Whose it is, if a runner's.
     pub runner_id: Option<RunnerId>,
-    /// Only this project.
+    /// Only this project: its own scope, or its user's.
     pub project_id: Option<ProjectId>,
     /// When it was made.
     pub created_at: Time,
-    /// When it ends by itself.
+    /// When it ends by itself, or its user does.
     pub expires_at: Option<Time>,
-    /// When it was last used, as far as recorded.
+    /// When it was last used, to the minute.
     pub last_used_at: Option<Time>,
     /// When it was revoked.
     pub revoked_at: Option<Time>,
+    /// Whether it is worth anything now: `valid`, `revoked`, `expired`, `user_disabled`, or `no_scope` where it and its
+    /// user share no project; an open list.
+    pub state: String,
 }
 
-impl From<&core::Token> for Token {
-    fn from(t: &core::Token) -> Self {
+impl Token {
+    /// A token as it counts at `now`; `of` is the user whose it is.
+    pub fn new(t: &core::Token, of: Option<&core::User>, now: core::Timestamp) -> Self {
         let (user, role, runner) = match &t.holder {
-            Holder::User { user, role } => (Some(user.clone()), role.as_str(), None),
+            Holder::User { user, role } => {
+                (Some(user.clone()), of.map_or(*role, |u| u.role.min(*role)).as_str(), None)
+            }
             Holder::Runner(id) => (None, "runner", Some(id.clone())),
         };
+        let ends = core::user::ends_at(t, of);
+        let known = core::user::identity_of(t, of, now) != core::Identity::Unknown;
+        let state = match t.revoked_at {
+            _ if known => "valid",
+            Some(_) => "revoked",
+            None if ends.is_some_and(|at| at <= now) => "expired",
+            None if of.is_some_and(|u| u.disabled_at.is_none()) => "no_scope",
+            None => "user_disabled",
+        };
+        let project = t.project.clone().or_else(|| of.and_then(|u| u.project.clone()));
         Self {
             name: t.name.clone(),
             user,
             role: role.to_owned(),
             runner_id: runner.map(Into::into),
-            project_id: t.project.clone().map(Into::into),
+            project_id: project.map(Into::into),
             created_at: t.created_at.into(),
-            expires_at: t.expires_at.map(Into::into),
+            expires_at: ends.map(Into::into),
             last_used_at: t.last_used_at.map(Into::into),
             revoked_at: t.revoked_at.map(Into::into),
+            state: state.to_owned(),
         }
     }
 }

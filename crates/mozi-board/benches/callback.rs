@@ -177,7 +177,7 @@ async fn main() {
                     author: Some("bench".into()),
                     body: "a comment of a usual length, as an agent would write it".into(),
                 };
-                store.submit(request(&clock, credential, command), None).await.unwrap();
+                store.submit(request(&clock, credential.clone(), command), None).await.unwrap();
             });
             let direct = direct.await;
             let routed = rate(2, || post(&router)).await;

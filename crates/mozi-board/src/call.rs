@@ -33,10 +33,12 @@ use crate::{
     Board, access,
     address::Wrong,
     auth::{AttemptAccess, Bearer, Decided, Kind, RunnerAccess, bearer},
+    dismiss,
     error::ApiError,
     late::Late,
     local::Visitor,
     routes::Route,
+    seen,
     serve::{BodyPause, Closing, HeadTooLarge},
     task,
 };
@@ -302,7 +304,27 @@ impl Call {
                 agent: a.agent.clone(),
                 session: a.session_id.to_string(),
             }),
-            (Some(b), _) => Ok(self.board.store.identify(b.hash, self.board.clock.now()).await?),
+            (Some(b), _) => {
+                let identity = self.board.store.identify(b.hash, self.board.clock.now()).await?;
+                if matches!(identity, Identity::User { .. }) {
+                    seen::note(&self.board, b.hash);
+                }
+                Ok(identity)
+            }
+        }
+    }
+
+    /// Returns when whoever asks is not any more who they were.
+    pub(crate) fn dismissed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let bell = self.board.dismissals.listen();
+        dismiss::dismissed(Arc::clone(&self.board), self.bearer, self.who.clone(), bell)
+    }
+
+    /// The only project that whoever asks may see, if they are limited to one.
+    pub(crate) fn scope(&self) -> Option<&ProjectId> {
+        match &self.who {
+            Some(Identity::User { project, .. }) => project.as_ref(),
+            _ => None,
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use mozi_core::{Event, EventKind, ProjectId};
+use mozi_core::{Event, ProjectId};
 use mozi_store::{Committed, ReadError, Store};
 use tokio::{
     sync::{Notify, broadcast, watch},
@@ -39,8 +39,6 @@ pub(crate) struct Batch {
     all_bytes: Bytes,
     /// By project; few in one batch.
     projects: Vec<(ProjectId, Vec<Frame>, Bytes)>,
-    /// A credential was taken back: watchers look whether it was theirs.
-    pub(crate) revoked: bool,
 }
 
 /// Where an event ends in the bytes of its batch.
@@ -67,9 +65,7 @@ impl Batch {
     pub(crate) fn new(events: &[(u64, Event)]) -> Self {
         let mut all = Builder::default();
         let mut projects: Vec<(ProjectId, Builder)> = Vec::new();
-        let mut revoked = false;
         for (seq, event) in events {
-            revoked |= matches!(event.kind, EventKind::TokenRevoked { .. });
             let tail = tail_of(event);
             all.push(*seq, &cursor(*seq), &tail);
             if let Some(project) = &event.project {
@@ -84,7 +80,7 @@ impl Batch {
             }
         }
         let projects = projects.into_iter().map(|(p, b)| (p, b.frames, b.bytes.freeze())).collect();
-        Self { all: all.frames, all_bytes: all.bytes.freeze(), projects, revoked }
+        Self { all: all.frames, all_bytes: all.bytes.freeze(), projects }
     }
 
     /// What of it a stream has not seen yet.
@@ -228,7 +224,7 @@ async fn tail(store: Store, mut seen: u64, shared: Arc<Shared>) {
 
 #[cfg(test)]
 mod tests {
-    use mozi_core::{Actor, Timestamp};
+    use mozi_core::{Actor, EventKind, Timestamp};
 
     use super::*;
 
@@ -264,7 +260,6 @@ mod tests {
         assert_eq!(ids(Some("a"), 3), Some((4, "4".into())));
         assert_eq!(ids(Some("b"), 0), Some((1, "1".into())));
         assert_eq!(ids(Some("c"), 0), None);
-        assert!(!batch.revoked);
     }
 
     #[test]

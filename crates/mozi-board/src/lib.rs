@@ -9,6 +9,7 @@ mod archive;
 mod auth;
 mod call;
 mod clock;
+mod dismiss;
 mod docs;
 mod due;
 mod error;
@@ -24,6 +25,7 @@ pub mod prompt;
 mod rest;
 mod routes;
 mod secret;
+mod seen;
 mod serve;
 mod task;
 
@@ -106,6 +108,9 @@ pub struct Board {
     pub(crate) house: OnceLock<Arc<dyn House>>,
     pub(crate) fanout: fanout::Fanout,
     pub(crate) secret: secret::Secret,
+    /// Rings when a credential may be worth nothing any more.
+    pub(crate) dismissals: dismiss::Dismissals,
+    pub(crate) seen: seen::Seen,
     /// Rings when a time has come.
     pub(crate) due: watch::Receiver<u64>,
     /// Large bodies at once: each may be held in memory whole.
@@ -162,6 +167,8 @@ impl Board {
             house: OnceLock::new(),
             fanout,
             secret,
+            dismissals: dismiss::Dismissals::new(),
+            seen: seen::Seen::default(),
             due,
             large_bodies: Semaphore::new(2),
             _due: running,

@@ -162,6 +162,7 @@ fn path_parameter(name: &str, schemas: &mut Named) -> Value {
         "sid" => ("The session; for people any unique beginning of its id.", text),
         "a" => ("The agent.", json!(named::<AgentId>(schemas))),
         "r" => ("The runner.", json!(named::<RunnerId>(schemas))),
+        "u" => ("The user's name.", text),
         "name" => ("Its name.", text),
         _ => ("Its id.", text),
     };

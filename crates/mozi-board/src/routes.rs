@@ -32,6 +32,7 @@ use mozi_api::{
     status::{BoardStatus, StatusQuery},
     task::{CreateTask, PatchTask, PromptPreview, PutDependency, Task},
     token::{CreateToken, CreatedToken, Token},
+    user::{CreateUser, PatchUser, User},
 };
 
 use crate::{
@@ -59,6 +60,7 @@ mod sessions;
 mod status;
 mod tasks;
 mod tokens;
+mod users;
 
 #[rustfmt::skip]
 static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
@@ -108,6 +110,10 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
     post("/api/agents/{a}/pause", A::OPERATE, agents::pause).by_person().says("Gives an agent no more work").takes::<PauseAgent>().answers::<Agent>(),
     post("/api/agents/{a}/resume", A::OPERATE, agents::resume).by_person().says("Gives it work again").takes::<ResumeAgent>().answers::<Agent>(),
     get("/api/runners", A::READ, agents::runners).says("Runners").lists::<Runner>(),
+    get("/api/users", A::READ_ADMIN, users::list).says("People").lists::<User>(),
+    post("/api/users", A::ADMIN, users::create).says("Makes a user").takes::<CreateUser>().makes::<User>(),
+    get("/api/users/{u}", A::READ_ADMIN, users::show).says("A user").answers::<User>(),
+    patch("/api/users/{u}", A::ADMIN, users::edit).says("Changes role, scope or end of a user, or disables them").takes::<PatchUser>().answers::<User>(),
     get("/api/tokens", A::READ_ADMIN, tokens::list).says("Tokens, without their secrets").lists::<Token>(),
     post("/api/tokens", A::ADMIN, tokens::create).by_person().says("Makes a token; its secret is shown once").takes::<CreateToken>().makes::<CreatedToken>().refuses(&["duplicate_id"]),
     delete("/api/tokens/{name}", A::ADMIN, tokens::revoke).by_person().says("Takes a token back").answers::<Token>(),

@@ -11,6 +11,7 @@ use crate::{
     session::Session,
     task::{StatusCounts, Task, Until},
     token::Token,
+    user::User,
 };
 
 /// One thing to write. Changes are applied in order, all or none.
@@ -53,6 +54,8 @@ pub enum Change {
     PutAgent(Box<Agent>),
     /// A runner, new or changed.
     PutRunner(Box<Runner>),
+    /// A user, new or changed.
+    PutUser(Box<User>),
     /// A token, new or changed.
     PutToken(Box<Token>),
     /// A new event, with its id.
@@ -101,6 +104,8 @@ pub enum Reply {
     Session { session: Box<Session>, attempt: Option<Box<Attempt>> },
     /// An agent as it is now.
     Agent(Box<Agent>),
+    /// A user as they are now; whether they are new.
+    User { user: Box<User>, created: bool },
     /// A token as it is now.
     Token(Box<Token>),
     /// The configuration was read.

@@ -19,10 +19,12 @@ use crate::{
 
 pub use crate::decide::house::Removed;
 pub use import::{BadLine, IMPORT_TASKS, ImportLine, ImportTasks, NAMED_LINES};
+pub use people::{NewUser, UserPatch};
 pub use setting::SettingChange;
 
 mod import;
 mod needs;
+mod people;
 mod setting;
 
 /// What came of reading the configuration file again; keys as they stand in it.
@@ -47,7 +49,7 @@ pub enum ConfigRead {
 }
 
 /// By what right something is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
     /// None.
     None,
@@ -55,6 +57,8 @@ pub enum Credential {
     Anonymous,
     /// A bearer token.
     Token(TokenHash),
+    /// Whoever owns the board's own files, by name: asked over the local socket, where the system says who asks.
+    Owner(String),
     /// The board itself: never from the wire.
     Board,
 }
@@ -131,6 +135,10 @@ pub enum Command {
     PauseAgent { agent: AgentId, detail: Option<String> },
     /// Work again.
     ResumeAgent { agent: AgentId },
+    /// A new user.
+    CreateUser(NewUser),
+    /// Role, scope, end of a user, and whether they are disabled.
+    SetUser { name: String, patch: UserPatch },
     /// A new credential.
     CreateToken {
         name: String,
@@ -143,6 +151,8 @@ pub enum Command {
     RevokeToken { name: String },
     /// The configuration file was read again.
     ConfigRead(ConfigRead),
+    /// Nothing but that the credential is in use: a store records its last use.
+    Seen,
     /// Something that people should see.
     Notice {
         key: Option<TaskKey>,

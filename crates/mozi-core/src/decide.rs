@@ -31,6 +31,7 @@ mod review;
 mod sessions;
 mod tokens;
 mod version;
+mod users;
 
 /// Decides `request` on `state`, which holds what [`Request::needs`] named.
 ///
@@ -75,11 +76,14 @@ fn carry_out(d: &mut Desk<'_>, command: &Command) -> Result<Reply, Refusal> {
         Command::BoardStarted => agents::board_started(d),
         Command::PauseAgent { agent, detail } => agents::pause(d, agent, detail.as_deref()),
         Command::ResumeAgent { agent } => agents::resume(d, agent),
+        Command::CreateUser(new) => users::create(d, new),
+        Command::SetUser { name, patch } => users::set(d, name, patch),
         Command::CreateToken { name, hash, holder, project, expires_at } => {
             tokens::create(d, name, *hash, holder, project.as_ref(), *expires_at)
         }
         Command::ConfigRead(read) => config::read(d, read),
         Command::RevokeToken { name } => tokens::revoke(d, name),
+        Command::Seen => Ok(Reply::Done),
         Command::Notice { key, attempt_number, agent, code, text, more } => {
             deliver::notice(d, key.as_ref(), *attempt_number, agent.as_ref(), code, text, more)
         }

@@ -9,7 +9,7 @@ use crate::{
     output::OutputType,
     task::Status,
     time::Timestamp,
-    token::Actor,
+    token::{Actor, UserRole},
 };
 
 pub use fold::{Folded, FoldedAttempt, fold};
@@ -81,8 +81,18 @@ pub enum EventKind {
     AgentPaused { until: Option<Timestamp>, reason: Option<Reason>, detail: Option<String> },
     /// It is again.
     AgentResumed,
+    /// A user was made.
+    UserCreated { name: String, role: UserRole, project: Option<ProjectId>, expires_at: Option<Timestamp> },
+    /// Role, scope, end or validity of a user changed: names and new values.
+    UserChanged { name: String, changed: Map<String, Value> },
     /// A credential was made.
-    TokenCreated { name: String, role: String },
+    TokenCreated {
+        name: String,
+        role: String,
+        user: Option<String>,
+        project: Option<ProjectId>,
+        expires_at: Option<Timestamp>,
+    },
     /// A credential was taken back.
     TokenRevoked { name: String },
     /// Nothing runs any more, and nothing will be claimed by itself: how many tasks wait for people.
@@ -140,6 +150,8 @@ impl EventKind {
             Self::SessionEnded { .. } => "session_ended".into(),
             Self::AgentPaused { .. } => "agent_paused".into(),
             Self::AgentResumed => "agent_resumed".into(),
+            Self::UserCreated { .. } => "user_created".into(),
+            Self::UserChanged { .. } => "user_changed".into(),
             Self::TokenCreated { .. } => "token_created".into(),
             Self::TokenRevoked { .. } => "token_revoked".into(),
             Self::Idle { .. } => "idle".into(),
@@ -193,7 +205,15 @@ impl EventKind {
                 json!({ "until_us": micros(until), "reason": reason.map(Reason::as_str), "detail": detail })
             }
             Self::AgentResumed => json!({}),
-            Self::TokenCreated { name, role } => json!({ "name": name, "role": role }),
+            Self::UserCreated { name, role, project, expires_at } => json!({
+                "name": name, "role": role.as_str(), "project_id": project.as_ref().map(ProjectId::as_str),
+                "expires_at_us": micros(expires_at),
+            }),
+            Self::UserChanged { name, changed } => json!({ "name": name, "changed": changed }),
+            Self::TokenCreated { name, role, user, project, expires_at } => json!({
+                "name": name, "role": role, "user": user,
+                "project_id": project.as_ref().map(ProjectId::as_str), "expires_at_us": micros(expires_at),
+            }),
             Self::TokenRevoked { name } => json!({ "name": name }),
             Self::Idle { review, blocked, pending, failed } => {
                 json!({ "review": review, "blocked": blocked, "pending": pending, "failed": failed })
@@ -235,6 +255,7 @@ fn parse(event_type: &str, d: &Value) -> Option<EventKind> {
     };
     let session = || word("session_id")?.parse().ok();
     let reason = || word("reason").and_then(Reason::parse);
+    let project = || word("project_id").and_then(|p| p.parse().ok());
     Some(match event_type {
         "project_created" => EventKind::ProjectCreated { name: text("name") },
         "settings_changed" => EventKind::SettingsChanged { changed: d.get("changed")?.as_object()?.clone() },
@@ -290,7 +311,22 @@ fn parse(event_type: &str, d: &Value) -> Option<EventKind> {
             EventKind::AgentPaused { until: time("until_us"), reason: reason(), detail: text("detail") }
         }
         "agent_resumed" => EventKind::AgentResumed,
-        "token_created" => EventKind::TokenCreated { name: text("name")?, role: text("role")? },
+        "user_created" => EventKind::UserCreated {
+            name: text("name")?,
+            role: UserRole::parse(word("role")?)?,
+            project: project(),
+            expires_at: time("expires_at_us"),
+        },
+        "user_changed" => {
+            EventKind::UserChanged { name: text("name")?, changed: d.get("changed")?.as_object()?.clone() }
+        }
+        "token_created" => EventKind::TokenCreated {
+            name: text("name")?,
+            role: text("role")?,
+            user: text("user"),
+            project: project(),
+            expires_at: time("expires_at_us"),
+        },
         "token_revoked" => EventKind::TokenRevoked { name: text("name")? },
         "idle" => {
             let count = |k: &str| d.get(k).and_then(Value::as_u64);

@@ -33,6 +33,7 @@ pub mod task;
 pub mod time;
 pub mod token;
 pub mod transition;
+pub mod user;
 pub mod waiting;
 
 pub use agent::{Agent, Pause, Runner};
@@ -52,4 +53,5 @@ pub use state::{Needs, State};
 pub use task::{Dependency, Status, Task, TaskSpec, TaskState, Until};
 pub use time::Timestamp;
 pub use token::{Actor, ActorKind, Identity, Token, TokenHash, UserRole};
+pub use user::User;
 pub use waiting::WaitingFor;

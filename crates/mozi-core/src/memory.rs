@@ -22,6 +22,7 @@ use crate::{
     task::{Dependency, Task, Until},
     time::Timestamp,
     token::{Identity, Token, TokenHash},
+    user::{self, User},
 };
 
 mod load;
@@ -53,6 +54,8 @@ pub struct MemoryBoard {
     pub agents: BTreeMap<AgentId, Agent>,
     /// Runners by id.
     pub runners: BTreeMap<RunnerId, Runner>,
+    /// Users by name, as it is compared.
+    pub users: BTreeMap<String, User>,
     /// Tokens by name.
     pub tokens: BTreeMap<String, Token>,
     /// All events, in the order of their commits.
@@ -230,6 +233,10 @@ impl MemoryBoard {
             }
             Change::PutRunner(r) => {
                 self.runners.insert(r.id.clone(), (**r).clone());
+                Ok(())
+            }
+            Change::PutUser(u) => {
+                self.users.insert(user::folded(&u.name), (**u).clone());
                 Ok(())
             }
             Change::PutToken(t) => {

@@ -12,6 +12,7 @@ use crate::{
     task::{Dependency, Status, StatusCounts, Task, Until},
     time::Timestamp,
     token::{Identity, Token, TokenHash},
+    user::User,
 };
 
 /// Which slice of the board a command needs. A store loads what is named here, and no more.
@@ -63,6 +64,8 @@ pub struct Needs {
     pub claim: Option<ClaimNeeds>,
     /// The token of this name.
     pub token: Option<String>,
+    /// The user of this name.
+    pub user: Option<String>,
     /// Tasks whose due time the board set and that is further away than it may set: at most 1,000.
     pub far_due: bool,
     /// All agents that are paused until a time.
@@ -160,6 +163,8 @@ pub struct State {
     pub ready: Vec<TaskKey>,
     /// The token asked for.
     pub token: Option<Token>,
+    /// The user asked for.
+    pub user: Option<User>,
     /// The newest event id of the stream of what belongs to no project.
     pub stream_last: u64,
     /// The board is known to be at rest: nothing has run since it said so.
@@ -191,6 +196,7 @@ impl Default for State {
             free_ids: Vec::new(),
             ready: Vec::new(),
             token: None,
+            user: None,
             stream_last: 0,
             at_rest: true,
             queued: Vec::new(),

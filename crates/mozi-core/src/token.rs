@@ -99,6 +99,9 @@ pub enum Holder {
     Runner(RunnerId),
 }
 
+/// What events name in place of a token where the board's owner asks over the local socket.
+pub const SOCKET: &str = "socket";
+
 /// Who asks, as the credential says, looked up inside the transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
@@ -135,6 +138,11 @@ pub enum Identity {
 }
 
 impl Identity {
+    /// The board's owner, over the local socket.
+    pub fn owner(name: &str) -> Self {
+        Self::User { user: name.to_owned(), token: SOCKET.to_owned(), role: UserRole::Admin, project: None }
+    }
+
     /// The actor that stands in events.
     pub fn actor(&self, via: Option<&str>) -> Actor {
         let via = via.map(str::to_owned);

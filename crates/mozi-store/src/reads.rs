@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mozi_core::{
     Agent, AgentId, Attempt, AttemptNumber, Event, Identity, Output, Project, ProjectId, Runner, RunnerId,
-    Session, SessionId, TaskId, TaskKey, Timestamp, Token, TokenHash,
+    Session, SessionId, TaskId, TaskKey, Timestamp, Token, TokenHash, User,
 };
 
 use crate::{
@@ -34,6 +34,14 @@ impl Store {
     /// As for every question.
     pub async fn identify(&self, hash: TokenHash, now: Timestamp) -> Result<Identity, ReadError> {
         self.read(move |s| s.identify(hash, now)).await
+    }
+
+    /// When a credential ends by itself, as far as known: its own end or that of its user.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn ends_at(&self, hash: TokenHash) -> Result<Option<Timestamp>, ReadError> {
+        self.read(move |s| s.ends_at(hash)).await
     }
 
     /// What was answered under a key: for commands that take something from elsewhere first. Carrying a command out
@@ -232,6 +240,23 @@ impl Store {
     /// As for every question.
     pub async fn runners(&self) -> Result<Vec<Runner>, ReadError> {
         self.read(|s| s.runners()).await
+    }
+
+    /// All users by name, disabled ones too.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn users(&self) -> Result<Vec<User>, ReadError> {
+        self.read(|s| s.users()).await
+    }
+
+    /// A user.
+    ///
+    /// # Errors
+    /// As for every question.
+    pub async fn user(&self, name: &str) -> Result<Option<User>, ReadError> {
+        let name = name.to_owned();
+        self.read(move |s| s.user(&name)).await
     }
 
     /// All tokens of people and runners, revoked ones too.

@@ -25,7 +25,6 @@ use crate::{
     sse::EventStream,
     status::{BoardStatus, StatusQuery},
     task::{CreateTask, PatchTask, PromptPreview, PutDependency, Task},
-    token::{CreateToken, CreatedToken, Token},
     transport::Body,
 };
 
@@ -305,19 +304,6 @@ impl Client {
     /// All runners.
     pub async fn runners(&self) -> Result<Page<Runner>, ClientError> {
         self.json(Call::get("/api/runners")).await
-    }
-
-    /// All tokens.
-    pub async fn tokens(&self) -> Result<Page<Token>, ClientError> {
-        self.json(Call::get("/api/tokens")).await
-    }
-    /// A new token, with its secret.
-    pub async fn create_token(&self, body: &CreateToken) -> Result<CreatedToken, ClientError> {
-        self.json(Call::post("/api/tokens").json(body)?).await
-    }
-    /// Takes a token back.
-    pub async fn revoke_token(&self, name: &str) -> Result<(), ClientError> {
-        self.done(Call::new(Method::DELETE, format!("/api/tokens/{}", escape(name)))).await
     }
 }
 

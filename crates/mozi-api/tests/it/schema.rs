@@ -42,7 +42,7 @@ fn complete<T: ToSchema>() -> BTreeMap<String, Value> {
 
 #[test]
 fn every_shape_brings_the_schemas_that_it_refers_to() {
-    use mozi_api::{agent, event, health, problem, project, report, runner, session, task, token};
+    use mozi_api::{agent, event, health, problem, project, report, runner, session, task, token, user};
     complete::<task::CreateTask>();
     complete::<task::PatchTask>();
     complete::<task::Task>();
@@ -65,6 +65,9 @@ fn every_shape_brings_the_schemas_that_it_refers_to() {
     complete::<agent::Runner>();
     complete::<token::CreateToken>();
     complete::<token::CreatedToken>();
+    complete::<user::CreateUser>();
+    complete::<user::PatchUser>();
+    complete::<user::User>();
     complete::<problem::Problem>();
     complete::<health::Version>();
     complete::<runner::Hello>();

@@ -326,7 +326,15 @@ fn a_project_shows_its_settings_and_counts() {
 
 #[test]
 fn a_token_shows_its_secret_once() {
-    let token = Token::from(&core::Token {
+    let user = core::User {
+        name: "admin".into(),
+        role: core::UserRole::Viewer,
+        project: Some(id("app")),
+        created_at: NOW,
+        expires_at: None,
+        disabled_at: None,
+    };
+    let stored = core::Token {
         name: "me".into(),
         hash: core::TokenHash([1; 32]),
         holder: core::token::Holder::User { user: "admin".into(), role: core::UserRole::Operator },
@@ -335,10 +343,20 @@ fn a_token_shows_its_secret_once() {
         expires_at: Some(NOW),
         last_used_at: None,
         revoked_at: None,
-    });
+    };
+    let before = core::Timestamp::from_micros(NOW.as_micros() - 1);
+    let token = Token::new(&stored, Some(&user), before);
     let created = json!(CreatedToken { token: "mozi_u_x".into(), info: token.clone() });
     assert_eq!(created["token"], json!("mozi_u_x"));
-    assert_eq!(created["role"], json!("operator"));
+    assert_eq!((&created["role"], &created["project_id"]), (&json!("viewer"), &json!("app")));
+    assert_eq!(created["state"], json!("valid"));
+    assert_eq!(Token::new(&stored, Some(&user), NOW).state, "expired");
+    let disabled = core::User { disabled_at: Some(NOW), ..user.clone() };
+    assert_eq!(Token::new(&stored, Some(&disabled), before).state, "user_disabled");
+    let elsewhere = core::Token { project: Some(id("site")), ..stored.clone() };
+    assert_eq!(Token::new(&elsewhere, Some(&user), before).state, "no_scope");
+    let revoked = core::Token { revoked_at: Some(NOW), ..stored };
+    assert_eq!(Token::new(&revoked, Some(&user), before).state, "revoked");
     assert_eq!(json!(token).get("token"), None);
     assert_eq!(json!(token).get("hash"), None);
 }

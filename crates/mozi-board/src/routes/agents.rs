@@ -1,11 +1,13 @@
 //! Agents and runners.
 
+use std::collections::BTreeSet;
+
 use http::StatusCode;
 use mozi_api::{
     Page,
     agent::{Agent, PauseAgent, ResumeAgent, Runner},
 };
-use mozi_core::{AgentId, Command, Reply};
+use mozi_core::{AgentId, Command, Reply, SessionId};
 
 use crate::{
     call::{Call, Outcome, json},
@@ -14,8 +16,25 @@ use crate::{
 
 pub(super) async fn list(call: Call) -> Outcome {
     let now = call.board.clock.now();
-    let agents = call.board.store.agents().await?;
+    let agents = all(&call).await?;
     json(StatusCode::OK, &Page::whole(agents.iter().map(|(a, live)| Agent::new(a, live, now)).collect()))
+}
+
+/// All agents, each with its open sessions: to whoever is limited to one project, with those of that project.
+async fn all(call: &Call) -> Result<Vec<(mozi_core::Agent, Vec<SessionId>)>, ApiError> {
+    let mut agents = call.board.store.agents().await?;
+    if let Some(scope) = call.scope() {
+        let theirs = call.board.store.sessions(Some(true), usize::MAX).await?;
+        let theirs: BTreeSet<SessionId> = theirs
+            .iter()
+            .filter(|s| s.attempt.as_ref().is_some_and(|(key, _)| key.project == *scope))
+            .map(|s| s.id)
+            .collect();
+        for (_, live) in &mut agents {
+            live.retain(|id| theirs.contains(id));
+        }
+    }
+    Ok(agents)
 }
 
 pub(super) async fn show(call: Call) -> Outcome {
@@ -25,7 +44,7 @@ pub(super) async fn show(call: Call) -> Outcome {
 
 async fn answer(call: &Call, id: &AgentId) -> Outcome {
     let now = call.board.clock.now();
-    let agents = call.board.store.agents().await?;
+    let agents = all(call).await?;
     match agents.iter().find(|(a, _)| a.id == *id) {
         Some((agent, live)) => json(StatusCode::OK, &Agent::new(agent, live, now)),
         None => Err(ApiError::not_found(format_args!("agent {id}"))),

@@ -10,7 +10,7 @@ use mozi_api::{
     event::{Event, EventPage},
     query::EventsQuery,
 };
-use mozi_core::{Identity, ProjectId};
+use mozi_core::ProjectId;
 use tokio::{
     sync::broadcast::{self, error::RecvError},
     time::timeout,
@@ -39,7 +39,7 @@ pub(super) async fn of_project(call: Call) -> Outcome {
 }
 
 pub(super) async fn of_all(call: Call) -> Outcome {
-    if let Some(Identity::User { project: Some(_), .. }) = &call.who {
+    if call.scope().is_some() {
         return Err(ApiError::forbidden(
             "this token is for one project only: ask for the project's own events",
         ));
@@ -76,8 +76,8 @@ async fn answer(call: Call, project: Option<ProjectId>, after: Option<u64>, limi
         Some(after) => after,
         None => source.newest().await?,
     };
-    let closing = Box::pin(call.closing());
-    let watcher = Watcher { source, ring, seen, behind: true, begun: false, closing, call };
+    let (closing, dismissed) = (Box::pin(call.closing()), Box::pin(call.dismissed()));
+    let watcher = Watcher { source, ring, seen, behind: true, begun: false, closing, dismissed };
     let pieces = stream::unfold(watcher, |mut watcher| async move {
         let piece = watcher.next().await?;
         Some((Ok::<_, std::convert::Infallible>(piece), watcher))
@@ -171,7 +171,7 @@ struct Watcher {
     behind: bool,
     begun: bool,
     closing: BoxFuture<'static, ()>,
-    call: Call,
+    dismissed: BoxFuture<'static, ()>,
 }
 
 impl Watcher {
@@ -195,15 +195,13 @@ impl Watcher {
             let received = tokio::select! {
                 received = timeout(HEARTBEAT, self.ring.recv()) => received,
                 () = &mut self.closing => return None,
+                () = &mut self.dismissed => return None,
             };
             match received {
                 Err(_) => return Some(Bytes::from_static(b": still here\n\n")),
                 Ok(Err(RecvError::Closed)) => return None,
                 Ok(Err(RecvError::Lagged(_))) => self.behind = true,
                 Ok(Ok(batch)) => {
-                    if batch.revoked && !is_still_welcome(&self.call).await {
-                        return None;
-                    }
                     if let Some(Piece { first, position, bytes }) =
                         batch.after(self.source.project.as_ref(), self.seen)
                     {
@@ -229,13 +227,5 @@ impl Watcher {
         let piece = Batch::new(&events).after(project, self.seen);
         self.seen = last;
         Ok(piece.map(|p| p.bytes))
-    }
-}
-
-async fn is_still_welcome(call: &Call) -> bool {
-    match call.identify().await {
-        Ok(identity) => !matches!(identity, Identity::Unknown),
-        // Not known: the next answer will say.
-        Err(_) => true,
     }
 }

@@ -55,6 +55,7 @@ pub(super) async fn answer(
         masker: Masker::default(),
         next: Some(first),
         closing: Box::pin(call.closing()),
+        dismissed: Box::pin(call.dismissed()),
         done: false,
     };
     let pieces = stream::unfold(reader, |mut reader| async move {
@@ -105,6 +106,7 @@ struct Reader {
     /// What is read already.
     next: Option<LogChunk>,
     closing: BoxFuture<'static, ()>,
+    dismissed: BoxFuture<'static, ()>,
     done: bool,
 }
 
@@ -138,6 +140,11 @@ impl Reader {
                 tokio::select! {
                     () = wait => {}
                     () = &mut self.closing => break,
+                    // Cut off, not ended: whoever follows must not believe that this was all.
+                    () = &mut self.dismissed => {
+                        self.done = true;
+                        return Some(Err(std::io::Error::other("this credential is worth nothing any more")));
+                    }
                 }
                 continue;
             }

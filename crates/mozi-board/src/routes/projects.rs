@@ -6,7 +6,7 @@ use mozi_api::{
     project::{CreateProject, PatchProject, Project},
     query::PageQuery,
 };
-use mozi_core::{Command, Identity, Reply, command::SettingChange};
+use mozi_core::{Command, Reply, command::SettingChange};
 
 use crate::{
     call::{Call, Outcome, etag, json, location, rows},
@@ -19,7 +19,7 @@ pub(super) async fn list(call: Call) -> Outcome {
     if asked.cursor.as_ref().is_some_and(|c| c.parse::<mozi_core::ProjectId>().is_err()) {
         return Err(ApiError::invalid("cursor", "is none of this list"));
     }
-    if let Some(Identity::User { project: Some(scope), .. }) = &call.who {
+    if let Some(scope) = call.scope() {
         let only = call.board.store.project(scope).await?;
         return json(StatusCode::OK, &Page::whole(only.iter().map(Project::from).collect()));
     }

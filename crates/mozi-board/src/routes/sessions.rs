@@ -8,7 +8,7 @@ use mozi_api::{
     query::{CleanQuery, LogQuery, SessionsQuery, WaitQuery},
     session::{Session, StartSession, StopSession},
 };
-use mozi_core::{Attempt, Command, Identity, Reply, SessionId};
+use mozi_core::{Attempt, Command, Reply, SessionId};
 use tokio::time::Instant;
 
 use super::logs;
@@ -20,12 +20,7 @@ use crate::{
 
 /// Whether a token for one project only may see it.
 fn visible(call: &Call, session: &mozi_core::Session) -> bool {
-    match &call.who {
-        Some(Identity::User { project: Some(scope), .. }) => {
-            session.attempt.as_ref().is_some_and(|(key, _)| key.project == *scope)
-        }
-        _ => true,
-    }
+    call.scope().is_none_or(|scope| session.attempt.as_ref().is_some_and(|(key, _)| key.project == *scope))
 }
 
 /// The session that the path names, by its id or any unique beginning of it.

@@ -6,7 +6,7 @@ use mozi_board::{Access, AttemptAccess, Decided, RunnerAccess, declared, hash_to
 use mozi_core::{Command, UserRole, token::Holder};
 use serde_json::{Value, json};
 
-use crate::support::{ADMIN, Claimed, OPERATOR, RUNNER, SCOPED, TestBoard, VIEWER, sha256_of};
+use crate::support::{ADMIN, Claimed, OPERATOR, RUNNER, TestBoard, VIEWER, sha256_of};
 
 #[test]
 fn the_table_of_rights() {
@@ -71,7 +71,50 @@ async fn scene() -> Scene {
     let hash = hash_token(OTHER_RUNNER);
     let name = "elsewhere".to_owned();
     board.board(Command::CreateToken { name, hash, holder, project: None, expires_at: None }).await;
+    people(&board).await;
     Scene { board, run, stranger, closed, idle }
+}
+
+/// Users and tokens of every kind that is worth less than it says.
+async fn people(board: &TestBoard) {
+    let user = async |name: &str, role: UserRole, project: Option<&str>| {
+        let body = json!({ "name": name, "role": role.as_str(), "project_id": project });
+        board.post("/api/users", ADMIN, &body).await.expect(201);
+    };
+    let token =
+        async |token: &str, user: &str, role: UserRole, project: Option<&str>, expires_at: Option<_>| {
+            let command = Command::CreateToken {
+                name: token.to_owned(),
+                hash: hash_token(token),
+                holder: Holder::User { user: user.to_owned(), role },
+                project: project.map(|p| p.parse().unwrap()),
+                expires_at,
+            };
+            board.board(command).await;
+        };
+    user("bob", UserRole::Operator, None).await;
+    for role in UserRole::ALL.iter().copied() {
+        token(&format!("mozi_u_elsewhere_{role}"), "ann", role, Some("other"), None).await;
+        let name = format!("here-{role}");
+        user(&name, role, Some("default")).await;
+        token(&format!("mozi_u_here_{role}"), &name, role, None, None).await;
+    }
+    let soon = board.clock.now().plus(std::time::Duration::from_secs(1));
+    token("mozi_u_expired", "ann", UserRole::Admin, None, Some(soon)).await;
+    token("mozi_u_revoked", "ann", UserRole::Admin, None, None).await;
+    board.ask(&Method::DELETE, "/api/tokens/mozi_u_revoked").token(ADMIN).send().await.expect(200);
+    let at = mozi_api::wire::Time(soon).to_string();
+    for (name, patch) in [
+        ("lowered", json!({ "role": "viewer" })),
+        ("user_expired", json!({ "expires_at": at })),
+        ("disabled", json!({ "disabled": true })),
+    ] {
+        user(name, UserRole::Admin, None).await;
+        token(&format!("mozi_u_{name}"), name, UserRole::Admin, None, None).await;
+        let path = format!("/api/users/{name}");
+        board.send(&Method::PATCH, &path, ADMIN, &patch).await.expect(200);
+    }
+    board.later(std::time::Duration::from_secs(2));
 }
 
 impl Scene {
@@ -91,7 +134,8 @@ impl Scene {
             .replace("{sid}", &self.run.session)
             .replace("{a}", "coder")
             .replace("{r}", "local")
-            .replace("{name}", VIEWER);
+            .replace("{name}", VIEWER)
+            .replace("{u}", "bob");
         let body = match (method.as_str(), path.rsplit('/').next().unwrap()) {
             ("POST", "projects") => json!({ "project_id": "new" }),
             ("PATCH", "{p}") => json!({ "name": "n" }),
@@ -103,7 +147,8 @@ impl Scene {
             ("POST", "comments") => json!({ "body": "b" }),
             ("POST", "sessions") => json!({ "agent": "other", "message": "m" }),
             ("PUT", "drain") => json!({ "seconds": 0 }),
-            ("POST", "tokens") => json!({ "name": "new" }),
+            ("POST", "tokens" | "users") => json!({ "name": "new" }),
+            ("PATCH", "{u}") => json!({ "role": "viewer" }),
             ("POST", "hello") => json!({
                 "max_sessions": 1, "boot_id": "b1", "pid_namespace": "n1", "version": "0.1.0", "agents": []
             }),
@@ -138,8 +183,20 @@ enum Who {
     UnknownAttempt,
     UnknownRunner,
     User(UserRole),
-    /// An operator of another project.
-    Scoped,
+    /// With this role, limited to a project that is not the one in question.
+    Elsewhere(UserRole),
+    /// With this role, limited to the project in question, by its user.
+    Here(UserRole),
+    /// An admin's token whose user is a viewer.
+    Lowered,
+    /// An admin's, at an end.
+    Expired,
+    /// An admin's, of a user at an end.
+    UserExpired,
+    /// An admin's, of a disabled user.
+    Disabled,
+    /// An admin's, taken back.
+    Revoked,
     Own,
     Stranger,
     Closed,
@@ -147,7 +204,7 @@ enum Who {
     OtherRunner,
 }
 
-const EVERYBODY: [Who; 13] = [
+const EVERYBODY: [Who; 23] = [
     Who::Nobody,
     Who::UnknownUser,
     Who::UnknownAttempt,
@@ -155,7 +212,17 @@ const EVERYBODY: [Who; 13] = [
     Who::User(UserRole::Viewer),
     Who::User(UserRole::Operator),
     Who::User(UserRole::Admin),
-    Who::Scoped,
+    Who::Elsewhere(UserRole::Viewer),
+    Who::Elsewhere(UserRole::Operator),
+    Who::Elsewhere(UserRole::Admin),
+    Who::Here(UserRole::Viewer),
+    Who::Here(UserRole::Operator),
+    Who::Here(UserRole::Admin),
+    Who::Lowered,
+    Who::Expired,
+    Who::UserExpired,
+    Who::Disabled,
+    Who::Revoked,
     Who::Own,
     Who::Stranger,
     Who::Closed,
@@ -173,7 +240,13 @@ impl Who {
             Self::User(UserRole::Viewer) => VIEWER,
             Self::User(UserRole::Operator) => OPERATOR,
             Self::User(UserRole::Admin) => ADMIN,
-            Self::Scoped => SCOPED,
+            Self::Elsewhere(role) => return format!("mozi_u_elsewhere_{role}"),
+            Self::Here(role) => return format!("mozi_u_here_{role}"),
+            Self::Lowered => "mozi_u_lowered",
+            Self::Expired => "mozi_u_expired",
+            Self::UserExpired => "mozi_u_user_expired",
+            Self::Disabled => "mozi_u_disabled",
+            Self::Revoked => "mozi_u_revoked",
             Self::Own => &scene.run.token,
             Self::Stranger => &scene.stranger.token,
             Self::Closed => &scene.closed.token,
@@ -192,7 +265,13 @@ impl Who {
         }
         let known = match self {
             Self::Nobody => return Some("unauthenticated"),
-            Self::UnknownUser | Self::UnknownAttempt | Self::UnknownRunner => Some("unauthenticated"),
+            Self::UnknownUser
+            | Self::UnknownAttempt
+            | Self::UnknownRunner
+            | Self::Expired
+            | Self::UserExpired
+            | Self::Disabled
+            | Self::Revoked => Some("unauthenticated"),
             _ => None,
         };
         // What the kind of the token alone is refused for.
@@ -206,12 +285,24 @@ impl Who {
             _ => runs.then_some("forbidden"),
         };
         kind.or(known).or_else(|| match self {
-            Self::User(role) => a.user.is_some_and(|least| role < least).then_some("forbidden"),
-            Self::Scoped if in_project => Some("not_found"),
-            Self::Scoped if a.user == Some(UserRole::Admin) || path == "/api/events" => Some("forbidden"),
-            Self::Scoped if path.contains("{sid}") => Some("not_found"),
-            // Lists show it what is its project's.
-            Self::Scoped => (*method != Method::GET).then_some("forbidden"),
+            Self::User(_) | Self::Lowered => {
+                let role = if let Self::User(role) = self { role } else { UserRole::Viewer };
+                a.user.is_some_and(|least| role < least).then_some("forbidden")
+            }
+            Self::Elsewhere(_) if in_project => Some("not_found"),
+            Self::Elsewhere(role) | Self::Here(role) => {
+                let low = a.user.is_some_and(|least| role < least);
+                let reads = *method == Method::GET;
+                match self {
+                    // What is of no project, or of all, is not theirs.
+                    _ if a.user == Some(UserRole::Admin) || path == "/api/events" => Some("forbidden"),
+                    Self::Elsewhere(_) if path.contains("{sid}") => Some("not_found"),
+                    // Lists show them what is their project's.
+                    _ if reads => None,
+                    Self::Here(_) if in_project || path.contains("{sid}") => low.then_some("forbidden"),
+                    _ => Some("forbidden"),
+                }
+            }
             // The project does not allow it, whoever asks.
             Self::Own | Self::Stranger if a.attempt == AttemptAccess::Project => Some("forbidden"),
             Self::Closed if a.attempt == AttemptAccess::Project => Some("attempt_closed"),

@@ -7,6 +7,7 @@ use crate::{
     id::TaskKey,
     project::Review,
     state::{ClaimNeeds, ImportNeeds, Needs},
+    token::Holder,
 };
 
 impl Request {
@@ -106,9 +107,23 @@ impl Request {
             Command::PauseAgent { agent, .. } | Command::ResumeAgent { agent } => {
                 needs.agents.push(agent.clone());
             }
-            Command::CreateToken { name, .. } | Command::RevokeToken { name } => {
-                needs.token = Some(name.clone());
+            Command::CreateUser(new) => {
+                needs.user = Some(new.name.clone());
+                needs.projects.extend(new.project.clone());
             }
+            Command::SetUser { name, patch } => {
+                needs.user = Some(name.clone());
+                needs.projects.extend(patch.project.clone().flatten());
+            }
+            Command::CreateToken { name, holder, project, .. } => {
+                needs.token = Some(name.clone());
+                if let Holder::User { user, role: _ } = holder {
+                    needs.user = Some(user.clone());
+                }
+                needs.projects.extend(project.clone());
+            }
+            Command::RevokeToken { name } => needs.token = Some(name.clone()),
+            Command::Seen => {}
             Command::Notice { key, .. } => needs.tasks.extend(key.clone()),
             // Looked through above.
             Command::IfVersion { .. }

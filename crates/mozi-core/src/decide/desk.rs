@@ -38,8 +38,10 @@ pub(super) struct Desk<'a> {
 
 impl<'a> Desk<'a> {
     pub(super) fn new(mut state: State, request: &'a Request) -> Self {
-        if request.credential == Credential::Board {
-            state.identity = Identity::Board;
+        match &request.credential {
+            Credential::Board => state.identity = Identity::Board,
+            Credential::Owner(name) => state.identity = Identity::owner(name),
+            Credential::None | Credential::Token(_) => {}
         }
         Self {
             state,

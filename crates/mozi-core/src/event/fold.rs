@@ -182,6 +182,8 @@ fn step(folding: &mut Folding, event: &Event) {
         | EventKind::SessionEnded { .. }
         | EventKind::AgentPaused { .. }
         | EventKind::AgentResumed
+        | EventKind::UserCreated { .. }
+        | EventKind::UserChanged { .. }
         | EventKind::TokenCreated { .. }
         | EventKind::TokenRevoked { .. }
         | EventKind::Idle { .. }

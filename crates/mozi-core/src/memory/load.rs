@@ -13,7 +13,7 @@ use crate::{
     task::{Status, StatusCounts},
     time::Timestamp,
     token::{Holder, Identity, TokenHash},
-    waiting,
+    user, waiting,
 };
 
 pub(super) fn load(board: &MemoryBoard, needs: &Needs) -> State {
@@ -82,6 +82,7 @@ pub(super) fn load(board: &MemoryBoard, needs: &Needs) -> State {
     if let Some(claim) = &needs.claim {
         l.ready(claim, needs.now);
     }
+    l.state.user = needs.user.as_ref().and_then(|name| board.users.get(&user::folded(name))).cloned();
     l.state.token = needs.token.as_ref().and_then(|name| board.tokens.get(name)).cloned();
     if needs.paused_agents {
         let until = |a: &&crate::agent::Agent| a.paused.as_ref().is_some_and(|p| p.until.is_some());
@@ -118,22 +119,14 @@ pub(super) fn identify(board: &MemoryBoard, hash: TokenHash, now: Timestamp) -> 
         };
         return (identity, Some(a.clone()));
     }
-    let valid = |t: &&crate::token::Token| {
-        t.hash == hash && t.revoked_at.is_none() && t.expires_at.is_none_or(|at| at > now)
+    let Some(token) = board.tokens.values().find(|t| t.hash == hash) else {
+        return (Identity::Unknown, None);
     };
-    let identity = match board.tokens.values().find(valid) {
-        None => Identity::Unknown,
-        Some(t) => match &t.holder {
-            Holder::Runner(id) => Identity::Runner(id.clone()),
-            Holder::User { user, role } => Identity::User {
-                user: user.clone(),
-                token: t.name.clone(),
-                role: *role,
-                project: t.project.clone(),
-            },
-        },
+    let of = match &token.holder {
+        Holder::User { user, role: _ } => board.users.get(&user::folded(user)),
+        Holder::Runner(_) => None,
     };
-    (identity, None)
+    (user::identity_of(token, of, now), None)
 }
 
 struct Loading<'a> {

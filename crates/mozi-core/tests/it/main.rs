@@ -18,6 +18,8 @@ mod import;
 #[cfg(test)]
 mod judge;
 #[cfg(test)]
+mod people;
+#[cfg(test)]
 mod pruning;
 #[cfg(test)]
 mod random;

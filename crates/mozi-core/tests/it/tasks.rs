@@ -165,7 +165,7 @@ fn tokens_are_for_admins_to_make_and_end_when_they_should() {
     let token = |at: Option<Timestamp>| Command::CreateToken {
         name: "ci".into(),
         hash: crate::fixture::hash(500),
-        holder: Holder::User { user: "ci".into(), role: UserRole::Operator },
+        holder: Holder::User { user: "operator".into(), role: UserRole::Operator },
         project: None,
         expires_at: at,
     };

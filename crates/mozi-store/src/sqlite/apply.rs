@@ -1,7 +1,7 @@
 //! Changes, written.
 
 use mozi_core::{
-    Agent, AgentId, Change, Project, ProjectId, Reason, Runner, Timestamp, Token, UserRole,
+    Agent, AgentId, Change, Project, ProjectId, Reason, Runner, Timestamp, Token, User, UserRole,
     task::StatusCounts, token::Holder,
 };
 use rusqlite::{Connection, Params, params};
@@ -95,6 +95,7 @@ fn write(db: &Connection, kept: &Kept, change: &Change) -> Sql<()> {
         Change::InsertComment(c) => attempt::insert_comment(db, c),
         Change::PutAgent(a) => put_agent(db, a),
         Change::PutRunner(r) => put_runner(db, r),
+        Change::PutUser(u) => put_user(db, u),
         Change::PutToken(t) => put_token(db, t),
         Change::InsertEvent(e) => attempt::insert_event(db, e),
         Change::CountStream { last_event } => {
@@ -273,6 +274,22 @@ fn put_runner(db: &Connection, r: &Runner) -> Sql<()> {
             r.pid_namespace,
             r.version,
             r.seen_at.as_micros()
+        ],
+    )
+}
+
+fn put_user(db: &Connection, u: &User) -> Sql<()> {
+    run(
+        db,
+        "INSERT OR REPLACE INTO users (user_id, role, project_id, created_at, expires_at, disabled_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            u.name,
+            UserRole::as_str(u.role),
+            u.project.as_ref().map(ProjectId::as_str),
+            u.created_at.as_micros(),
+            time(u.expires_at),
+            time(u.disabled_at),
         ],
     )
 }

@@ -104,6 +104,7 @@ impl Kept {
             | Change::InsertOutput(_)
             | Change::PutAgent(_)
             | Change::PutRunner(_)
+            | Change::PutUser(_)
             | Change::PutToken(_)
             | Change::ExpireLog { .. }
             | Change::ForgetEvents { .. }

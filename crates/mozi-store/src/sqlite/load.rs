@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use mozi_core::{
     AgentId, Attempt, AttemptNumber, Dependency, Identity, Needs, Project, ProjectId, RunnerId, Session,
-    SessionId, State, Status, Task, TaskId, TaskKey, Timestamp, Token, TokenHash, Until,
+    SessionId, State, Status, Task, TaskId, TaskKey, Timestamp, Token, TokenHash, Until, User,
     state::{Dependent, ImportNeeds, KnownTask},
     task::StatusCounts,
-    token::Holder,
+    token::Holder, user,
 };
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
@@ -18,7 +18,7 @@ use super::{
 };
 
 /// A token's last use is recorded when it is so much later than the one recorded.
-const LAST_USED_STEP_MICROS: i64 = 10 * 60 * 1_000_000;
+const LAST_USED_STEP_MICROS: i64 = 60 * 1_000_000;
 /// At most so many tasks with an unbelievable due time are repaired at once.
 const FAR_DUE: i64 = 1_000;
 
@@ -151,23 +151,31 @@ pub(super) fn dependencies(db: &Connection, key: &TaskKey) -> Sql<Vec<Dependency
 /// Whose credential it is, with the attempt if it is one's, or the token.
 pub(super) enum Known {
     Attempt(Box<Attempt>),
-    Token(Token),
+    /// A token, valid or not, and the user whose it is.
+    Token(Box<Token>, Option<User>),
     Unknown,
 }
 
-pub(super) fn credential(db: &Connection, hash: TokenHash, now: Timestamp) -> Sql<Known> {
+pub(super) fn credential(db: &Connection, hash: TokenHash) -> Sql<Known> {
     // Attempts first: theirs is the hot path.
     let by_hash = select!(rows::ATTEMPT, "task_attempts WHERE token_hash = ?1");
     if let Some(attempt) = one(db, by_hash, [hash.0.as_slice()], rows::attempt)? {
         return Ok(Known::Attempt(Box::new(attempt)));
     }
     let by_hash = select!(rows::TOKEN, "tokens WHERE token_hash = ?1");
-    let token = one(db, by_hash, [hash.0.as_slice()], rows::token)?;
-    let valid = |t: &Token| t.revoked_at.is_none() && t.expires_at.is_none_or(|at| at > now);
-    Ok(token.filter(valid).map_or(Known::Unknown, Known::Token))
+    let Some(token) = one(db, by_hash, [hash.0.as_slice()], rows::token)? else { return Ok(Known::Unknown) };
+    let of = match &token.holder {
+        Holder::User { user: name, role: _ } => user(db, name)?,
+        Holder::Runner(_) => None,
+    };
+    Ok(Known::Token(Box::new(token), of))
 }
 
-pub(super) fn identity(known: &Known) -> Identity {
+pub(super) fn user(db: &Connection, name: &str) -> Sql<Option<User>> {
+    one(db, select!(rows::USER, "users WHERE user_id = ?1"), [name], rows::user)
+}
+
+pub(super) fn identity(known: &Known, now: Timestamp) -> Identity {
     match known {
         Known::Unknown => Identity::Unknown,
         Known::Attempt(a) => Identity::Attempt {
@@ -177,15 +185,7 @@ pub(super) fn identity(known: &Known) -> Identity {
             agent: a.agent.clone(),
             session: a.session_id.to_string(),
         },
-        Known::Token(t) => match &t.holder {
-            Holder::Runner(id) => Identity::Runner(id.clone()),
-            Holder::User { user, role } => Identity::User {
-                user: user.clone(),
-                token: t.name.clone(),
-                role: *role,
-                project: t.project.clone(),
-            },
-        },
+        Known::Token(token, of) => user::identity_of(token, of.as_ref(), now),
     }
 }
 
@@ -236,6 +236,9 @@ pub(super) fn load(db: &Connection, kept: &mut Kept, needs: &Needs) -> Sql<State
             l.keep(task)?;
         }
     }
+    if let Some(name) = &needs.user {
+        l.state.user = user(db, name)?;
+    }
     if let Some(name) = &needs.token {
         l.state.token = one(db, select!(rows::TOKEN, "tokens WHERE name = ?1"), [name], rows::token)?;
     }
@@ -280,12 +283,13 @@ impl Loader<'_> {
         let Some(hash) = needs.credential else { return Ok(()) };
         let known = match self.kept.attempt_of(&hash) {
             Some(attempt) => Known::Attempt(Box::new(attempt.clone())),
-            None => credential(self.db, hash, needs.now)?,
+            None => credential(self.db, hash)?,
         };
-        self.state.identity = identity(&known);
+        self.state.identity = identity(&known, needs.now);
         match known {
             Known::Unknown => {}
-            Known::Token(t) => {
+            Known::Token(..) if self.state.identity == Identity::Unknown => {}
+            Known::Token(t, _) => {
                 let now = needs.now.as_micros();
                 let recorded = t.last_used_at.map_or(i64::MIN, Timestamp::as_micros);
                 if now.saturating_sub(recorded) > LAST_USED_STEP_MICROS {

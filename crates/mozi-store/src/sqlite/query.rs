@@ -2,7 +2,8 @@
 
 use mozi_core::{
     Agent, AgentId, Attempt, AttemptNumber, Comment, Event, Identity, Output, Project, ProjectId, Runner,
-    RunnerId, Session, SessionId, TaskKey, Timestamp, Token, TokenHash, Usage, due, task::StatusCounts,
+    RunnerId, Session, SessionId, TaskKey, Timestamp, Token, TokenHash, Usage, User, due, task::StatusCounts,
+    user,
 };
 use rusqlite::{Connection, params};
 
@@ -62,7 +63,14 @@ impl<'a> Snapshot<'a> {
     }
 
     pub(crate) fn identify(&self, hash: TokenHash, now: Timestamp) -> Answer<Identity> {
-        Ok(load::identity(&load::credential(self.db, hash, now)?))
+        Ok(load::identity(&load::credential(self.db, hash)?, now))
+    }
+
+    pub(crate) fn ends_at(&self, hash: TokenHash) -> Answer<Option<Timestamp>> {
+        Ok(match load::credential(self.db, hash)? {
+            load::Known::Token(token, of) => user::ends_at(&token, of.as_ref()),
+            load::Known::Attempt(_) | load::Known::Unknown => None,
+        })
     }
 
     pub(crate) fn recall(&self, key: &IdempotencyKey, now: Timestamp) -> Answer<Recalled> {
@@ -273,6 +281,14 @@ impl<'a> Snapshot<'a> {
 
     pub(crate) fn runners(&self) -> Answer<Vec<Runner>> {
         Ok(load::runners(self.db)?)
+    }
+
+    pub(crate) fn users(&self) -> Answer<Vec<User>> {
+        Ok(all(self.db, select!(rows::USER, "users ORDER BY user_id"), [], rows::user)?)
+    }
+
+    pub(crate) fn user(&self, name: &str) -> Answer<Option<User>> {
+        Ok(load::user(self.db, name)?)
     }
 
     pub(crate) fn tokens(&self) -> Answer<Vec<Token>> {

@@ -87,6 +87,7 @@ fn keep(reply: &Reply) -> Option<Value> {
             json!({ "kind": "session", "session": session.id.to_string() })
         }
         Reply::Agent(agent) => json!({ "kind": "agent", "agent": agent.id.as_str() }),
+        Reply::User { user, created } => json!({ "kind": "user", "name": user.name, "created": created }),
         Reply::Token(token) => json!({ "kind": "token", "name": token.name }),
         Reply::Config(ConfigRead::Taken { added, removed, changed, needs_restart }) => json!({
             "kind": "config", "added": added, "removed": removed, "changed": changed, "needs_restart": needs_restart,
@@ -175,6 +176,10 @@ fn rebuild(db: &Connection, kept: &Value) -> Sql<Option<Reply>> {
         "agent" => {
             let id = text("agent").and_then(|a| a.parse().ok()).ok_or_else(wrong)?;
             load::agent(db, &id)?.map(|a| Reply::Agent(Box::new(a)))
+        }
+        "user" => {
+            let name = text("name").ok_or_else(wrong)?;
+            load::user(db, name)?.map(|u| Reply::User { user: Box::new(u), created })
         }
         "token" => {
             let name = text("name").ok_or_else(wrong)?;

@@ -5,7 +5,7 @@ use std::{str::FromStr, time::Duration};
 use mozi_core::{
     Actor, ActorKind, Agent, AgentId, Attempt, Comment, Event, EventKind, Outcome, Output, OutputType, Pause,
     Project, ProjectId, Reason, Role, Runner, RunnerId, Session, SessionId, SessionStatus, Settings, Status,
-    Task, TaskId, TaskKey, TaskSpec, TaskState, Timestamp, Token, TokenHash, Usage, UserRole, Verdict,
+    Task, TaskId, TaskKey, TaskSpec, TaskState, Timestamp, Token, TokenHash, Usage, User, UserRole, Verdict,
     VerdictMode,
     attempt::{Resources, Tail},
     output::Content,
@@ -482,5 +482,19 @@ pub(super) fn token(row: &Row<'_>) -> Sql<Token> {
         expires_at: c.opt_time()?,
         last_used_at: c.opt_time()?,
         revoked_at: c.opt_time()?,
+    })
+}
+
+pub(super) const USER: &str = "user_id, role, project_id, created_at, expires_at, disabled_at";
+
+pub(super) fn user(row: &Row<'_>) -> Sql<User> {
+    let c = &mut Columns::from(row, 0);
+    Ok(User {
+        name: c.get()?,
+        role: c.word(UserRole::parse)?,
+        project: c.opt_id()?,
+        created_at: c.time()?,
+        expires_at: c.opt_time()?,
+        disabled_at: c.opt_time()?,
     })
 }

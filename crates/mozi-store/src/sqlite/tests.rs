@@ -96,6 +96,7 @@ fn compare(ours: &State, theirs: &State) {
     assert_eq!(ours.path_exists, theirs.path_exists);
     assert_eq!(ours.existing_fingerprint, theirs.existing_fingerprint);
     assert_eq!(ours.free_id, theirs.free_id);
+    assert_eq!(ours.user, theirs.user);
     let unused = |t: &State| t.token.clone().map(|t| mozi_core::Token { last_used_at: None, ..t });
     assert_eq!(unused(ours), unused(theirs));
     assert_eq!(ours.stream_last, theirs.stream_last);

@@ -52,6 +52,7 @@ impl Signals {
             | Change::DeleteSession(_)
             | Change::InsertOutput(_)
             | Change::InsertComment(_)
+            | Change::PutUser(_)
             | Change::PutToken(_)
             | Change::ExpireLog { .. }
             | Change::ForgetEvents { .. }

@@ -14,7 +14,7 @@ pub(crate) async fn run(context: &Context, command: TokenCommand) -> Result<()> 
     context.person_only("`token`")?;
     match command {
         TokenCommand::Create { name } => {
-            let body = CreateToken { name, role: None, project_id: None, expires_at: None };
+            let body = CreateToken { name, user: None, role: None, project_id: None, expires_at: None };
             let made = context.ask(context.client.create_token(&body)).await?;
             if context.out.json() {
                 return context.out.value(&made);

@@ -7,8 +7,8 @@ use mozi_core::{
     TaskId, TaskKey, TaskSpec, Timestamp, Until, Usage, UserRole, VerdictMode,
     attempt::{Resources, Tail},
     command::{
-        AgentHello, Cause, Claim, ConfigRead, Credential, End, EndedAs, Hello, NewOutput, NewTask, Offer,
-        Reading, Report, SessionNote, SettingChange, StartSession, TaskPatch,
+        AgentHello, Cause, Claim, ConfigRead, Credential, End, EndedAs, Hello, NewOutput, NewTask, NewUser, Offer,
+        Reading, Report, SessionNote, SettingChange, StartSession, TaskPatch, UserPatch,
     },
     memory::MemoryBoard,
     output::{Content, OutputType},
@@ -297,8 +297,8 @@ impl World {
                     text: "a report came too late".into(),
                     more: serde_json::Map::from_iter([("n".to_owned(), json!(p[3]))]),
                 },
-                _ => match p[1] % 3 {
-                    2 => Command::ConfigRead(match p[2] % 2 {
+                _ => match p[1] % 7 {
+                    6 => Command::ConfigRead(match p[2] % 2 {
                         0 => ConfigRead::Refused { text: detail.clone().unwrap_or_default() },
                         _ => ConfigRead::Taken {
                             added: vec!["agents.new".into()],
@@ -307,7 +307,25 @@ impl World {
                             needs_restart: vec!["server.listen".into()],
                         },
                     }),
-                    0 => Command::CreateToken {
+                    0 => Command::CreateUser(NewUser {
+                        name: one_of(&["me", "Ann", "ann"], p[2]).into(),
+                        role: one_of(UserRole::ALL, p[3]),
+                        project: p[4].is_multiple_of(2).then(|| id("app")),
+                        expires_at: p[5].is_multiple_of(4).then(|| now.plus(Duration::from_mins(1))),
+                    }),
+                    1 => Command::SetUser {
+                        name: one_of(&["ME", "ann", "admin"], p[2]).into(),
+                        patch: UserPatch {
+                            role: p[3].is_multiple_of(2).then(|| one_of(UserRole::ALL, p[4])),
+                            project: p[5]
+                                .is_multiple_of(2)
+                                .then(|| (!p[5].is_multiple_of(4)).then(|| id("Site"))),
+                            expires_at: p[6].is_multiple_of(8).then_some(None),
+                            disabled: p[6].is_multiple_of(2).then(|| p[4].is_multiple_of(4)),
+                        },
+                    },
+                    2 => Command::Seen,
+                    3 | 4 => Command::CreateToken {
                         name: one_of(&["ci", "phone"], p[2]).into(),
                         hash: hash(240 + p[3] % 8),
                         holder: match p[4] % 2 {

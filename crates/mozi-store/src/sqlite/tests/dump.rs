@@ -52,6 +52,10 @@ pub(super) fn rows(db: &Connection) -> MemoryBoard {
     b.agents = all(db, rows::AGENT, "agents", rows::agent).into_iter().map(|a| (a.id.clone(), a)).collect();
     b.runners =
         all(db, rows::RUNNER, "runners", rows::runner).into_iter().map(|r| (r.id.clone(), r)).collect();
+    b.users = all(db, rows::USER, "users", rows::user)
+        .into_iter()
+        .map(|u| (mozi_core::user::folded(&u.name), u))
+        .collect();
     b.tokens = all(db, rows::TOKEN, "tokens", rows::token)
         .into_iter()
         .map(|t| (t.name.clone(), mozi_core::Token { last_used_at: None, ..t }))

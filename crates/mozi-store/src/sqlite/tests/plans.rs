@@ -112,6 +112,9 @@ fn questions(db: &Connection) {
     s.agent(&id("coder")).unwrap();
     s.runners().unwrap();
     s.tokens().unwrap();
+    s.users().unwrap();
+    s.user("ann").unwrap();
+    s.ends_at(hash(255)).unwrap();
     s.runner_work(&id::<RunnerId>("local")).unwrap();
     s.prompt_material(&key).unwrap();
     s.blob_used("00").unwrap();
@@ -147,7 +150,7 @@ fn plan(db: &Connection, sql: &str) -> Vec<String> {
 /// What may be read from end to end: it is as small as the number of agents, runners, tokens or open sessions, or
 /// it is the question itself.
 fn may_scan(sql: &str, line: &str) -> bool {
-    let small = ["agents", "runners", "tokens", "meta", "projects", "p", "l"];
+    let small = ["agents", "runners", "tokens", "users", "meta", "projects", "p", "l"];
     let table = line.strip_prefix("SCAN ").unwrap_or_default().split(' ').next().unwrap_or_default();
     let partial = ["sessions_open", "sessions_clean", "task_attempts_open"];
     small.contains(&table)

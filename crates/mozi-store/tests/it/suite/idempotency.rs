@@ -27,9 +27,9 @@ fn a_repeated_command_is_answered_and_not_repeated() {
     let d = at_work();
     let coder = Credential::Token(hash(1));
     let requests = [
-        by(coder, after(3), comment(key("1"), "hello")),
-        by(coder, after(4), output(key("1"), Content::Inline(b"x".to_vec()))),
-        by(coder, after(5), report(key("1"), Status::Working, None)),
+        by(coder.clone(), after(3), comment(key("1"), "hello")),
+        by(coder.clone(), after(4), output(key("1"), Content::Inline(b"x".to_vec()))),
+        by(coder.clone(), after(5), report(key("1"), Status::Working, None)),
         board(after(6), create("2", TaskSpec::titled("two"))),
         board(after(6), project("more", vec![])),
         board(after(6), Command::PauseAgent { agent: id("coder"), detail: None }),
@@ -55,10 +55,10 @@ fn a_repeated_command_is_answered_and_not_repeated() {
 fn the_answer_is_that_of_then() {
     let d = at_work();
     let coder = Credential::Token(hash(1));
-    d.done(by(coder, after(3), output(key("1"), Content::Blob)));
-    let request = by(coder, after(4), report(key("1"), Status::Working, None));
+    d.done(by(coder.clone(), after(3), output(key("1"), Content::Blob)));
+    let request = by(coder.clone(), after(4), report(key("1"), Status::Working, None));
     let first = d.answer(request.clone(), Some(named("k", 1))).unwrap();
-    d.done(by(coder, after(5), report(key("1"), Status::Review, None)));
+    d.done(by(coder.clone(), after(5), report(key("1"), Status::Review, None)));
     d.done(person(after(6), report(key("1"), Status::Done, None)));
     let again = d.answer(request, Some(named("k", 1))).unwrap();
     let told = |reply: &Reply| match reply {
