@@ -30,8 +30,8 @@ mod rest;
 mod review;
 mod sessions;
 mod tokens;
-mod version;
 mod users;
+mod version;
 
 /// Decides `request` on `state`, which holds what [`Request::needs`] named.
 ///

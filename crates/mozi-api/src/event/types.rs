@@ -29,6 +29,7 @@ pub const EVENT_TYPES: &[(&str, &str)] = &[
     ("session_ended", "A session without a task was closed"),
     ("agent_paused", "An agent is given no work"),
     ("agent_resumed", "An agent is given work again"),
+    ("user_changed", "Role, scope or end of a user changed, or they were disabled"),
     ("token_created", "A credential was made"),
     ("token_revoked", "A credential was taken back"),
     ("user_created", "A user was made"),

@@ -52,7 +52,9 @@ pub(super) async fn create(mut call: Call) -> Outcome {
     if token.hash != hash_token(&secret) {
         return Err(ApiError::secret_is_gone());
     }
-    let created = CreatedToken { token: secret, info: shown(&call, &token).await? };
+    // As it was made: asked again, the answer is the same.
+    let info = Token { last_used_at: None, ..shown(&call, &token).await? };
+    let created = CreatedToken { token: secret, info };
     Ok(location(json(StatusCode::CREATED, &created)?, "/api/tokens"))
 }
 

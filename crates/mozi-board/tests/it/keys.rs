@@ -36,6 +36,7 @@ fn bodies(path: &str) -> Option<(Value, Value)> {
         }
         "/api/agents/{a}/resume" | "/api/config/reload" => (json!({}), Value::Null),
         "/api/tokens" => (json!({ "name": "ci", "role": "viewer" }), json!({ "name": "phone" })),
+        "/api/users" => (json!({ "name": "bob" }), json!({ "name": "eve" })),
         _ => return None,
     })
 }

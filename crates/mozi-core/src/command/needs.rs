@@ -123,10 +123,10 @@ impl Request {
                 needs.projects.extend(project.clone());
             }
             Command::RevokeToken { name } => needs.token = Some(name.clone()),
-            Command::Seen => {}
             Command::Notice { key, .. } => needs.tasks.extend(key.clone()),
             // Looked through above.
             Command::IfVersion { .. }
+            | Command::Seen
             | Command::ConfigRead(_)
             | Command::BackupMade { .. }
             | Command::KeptHouse { .. }

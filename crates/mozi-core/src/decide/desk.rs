@@ -41,7 +41,7 @@ impl<'a> Desk<'a> {
         match &request.credential {
             Credential::Board => state.identity = Identity::Board,
             Credential::Owner(name) => state.identity = Identity::owner(name),
-            Credential::None | Credential::Token(_) => {}
+            Credential::None | Credential::Anonymous | Credential::Token(_) => {}
         }
         Self {
             state,

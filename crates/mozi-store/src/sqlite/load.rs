@@ -7,7 +7,8 @@ use mozi_core::{
     SessionId, State, Status, Task, TaskId, TaskKey, Timestamp, Token, TokenHash, Until, User,
     state::{Dependent, ImportNeeds, KnownTask},
     task::StatusCounts,
-    token::Holder, user,
+    token::Holder,
+    user,
 };
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 

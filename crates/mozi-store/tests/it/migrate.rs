@@ -148,6 +148,10 @@ fn a_database_of_version_1_is_brought_up_to_date_whole() {
     assert_eq!(runtime.block_on(store.check(after(0))).unwrap(), Vec::<String>::new());
     let of_app = runtime.block_on(store.events(Some(&crate::support::id("app")), 0, 500)).unwrap();
     assert!(of_app.events.len() > 20, "{}", of_app.events.len());
+    // Whoever had a token is a user now, and may what they might.
+    let users = runtime.block_on(store.users()).unwrap();
+    let users: Vec<_> = users.iter().map(|u| (u.name.as_str(), u.role, u.project.clone())).collect();
+    assert_eq!(users, [("owner", mozi_core::UserRole::Admin, None)]);
 }
 
 /// An older version that is started on the migrated database refuses it; but whoever still has it open goes on.

@@ -7,8 +7,8 @@ use mozi_core::{
     TaskId, TaskKey, TaskSpec, Timestamp, Until, Usage, UserRole, VerdictMode,
     attempt::{Resources, Tail},
     command::{
-        AgentHello, Cause, Claim, ConfigRead, Credential, End, EndedAs, Hello, NewOutput, NewTask, NewUser, Offer,
-        Reading, Report, SessionNote, SettingChange, StartSession, TaskPatch, UserPatch,
+        AgentHello, Cause, Claim, ConfigRead, Credential, End, EndedAs, Hello, NewOutput, NewTask, NewUser,
+        Offer, Reading, Report, SessionNote, SettingChange, StartSession, TaskPatch, UserPatch,
     },
     memory::MemoryBoard,
     output::{Content, OutputType},
