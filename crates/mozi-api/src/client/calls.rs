@@ -17,7 +17,7 @@ use crate::{
     project::{CreateProject, PatchProject, Project},
     query::{
         CleanQuery, EventsQuery, Expand, ExportQuery, ImportQuery, LogQuery, PageQuery, PromptQuery,
-        SessionsQuery, TasksQuery, WaitQuery, escape,
+        SessionsQuery, TasksQuery, WaitQuery,
     },
     report::{CommentReply, NewComment, NewOutput, OutputReply, StatusReply, StatusReport},
     server::{Drain, Draining, Reloaded},
