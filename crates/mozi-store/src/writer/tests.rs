@@ -227,8 +227,9 @@ fn what_waits_is_committed_at_once() {
 
 #[test]
 fn a_refusal_undoes_nothing_of_others() {
-    // The same project with other settings does not exist twice; the very same one is answered again.
-    check(&[], &["a", "A", "b"], &["done", "done", "done"]);
+    // The very same project is answered again; another spelling of its id is taken.
+    let (disk, _) = check(&[], &["a", "A", "a", "b"], &["done", "refused", "done", "done"]);
+    assert_eq!(disk.board.projects.len(), 2);
 }
 
 #[test]

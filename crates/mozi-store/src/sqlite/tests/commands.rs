@@ -284,7 +284,7 @@ impl World {
                 1 => Command::Goodbye { runner_id: id::<RunnerId>("local") },
                 _ => self.hello(p),
             },
-            30 => match p[0] % 6 {
+            30 => match p[0] % 12 {
                 0 => Command::PauseAgent { agent: one_of(&agents(), p[1]), detail },
                 1..=2 => Command::ResumeAgent { agent: one_of(&agents(), p[1]) },
                 3 if p[1].is_multiple_of(2) => Command::Due,
