@@ -156,8 +156,8 @@ fn a_project_comes_out_as_it_went_in() {
         assert_eq!((old.id, &old.kind, &old.actor, old.at), (new.id, &new.kind, &new.actor, new.at));
     }
     let told: Vec<_> = to.ask(to.store.all_events(0, 500)).unwrap().into_iter().map(|(_, e)| e).collect();
-    assert_eq!(told.len(), 2, "a token and an import: {told:?}");
-    assert!(matches!(&told[1].kind, EventKind::Notice { code, .. } if code == "project_imported"));
+    assert_eq!(told.len(), 3, "a user, a token and an import: {told:?}");
+    assert!(matches!(&told[2].kind, EventKind::Notice { code, .. } if code == "project_imported"));
     assert_eq!(to.ask(to.store.oldest_seq()).unwrap(), 1);
     // Out again: the same but for what had to end.
     let again = lines(&to, "copy");
