@@ -21,7 +21,9 @@ use mozi_api::{
 };
 use mozi_core::{
     Attempt, AttemptNumber, Command, Identity, ProjectId, Reply, Request, RunnerId, SessionId, TaskId,
-    TaskKey, UserRole, command::Credential, decide::anonymous::may_act,
+    TaskKey, UserRole,
+    command::Credential,
+    decide::anonymous::{is_named, may_act},
 };
 use mozi_store::{Answer, IdempotencyKey, Recalled};
 use serde::{Serialize, de::DeserializeOwned};
@@ -264,6 +266,17 @@ impl Call {
             Some(b"true") => Ok(true),
             Some(_) => Err(ApiError::invalid(AS_PERSON.as_str(), "must be `true`, or left out")),
         }
+    }
+
+    /// Whether whoever shows no token names the agent that is at work; with a token it does not matter. Before anything
+    /// is opened for it: what it says is judged once more with the command.
+    pub(crate) async fn check_name(&self, claimed: Option<&str>) -> Result<(), ApiError> {
+        let Some(attempt) = &self.nameless else { return Ok(()) };
+        let agent = self.board.store.agent(&attempt.agent).await?;
+        if claimed.is_some_and(|claimed| is_named(attempt, agent.as_ref(), claimed)) {
+            return Ok(());
+        }
+        Err(ApiError::unauthenticated("a bearer token is needed: `agent` does not name the agent at work"))
     }
 
     /// For an attempt there is nothing but its own task and what is near to it; once it is closed, nothing at all.

@@ -77,6 +77,7 @@ pub(super) async fn add(mut call: Call) -> Outcome {
         }
         (None, Some(path)) => {
             about.file_name = path.rsplit('/').next().map(str::to_owned);
+            call.check_name(about.agent.as_deref()).await?;
             match from_session(&call, &key, path, digest).await? {
                 Taken::Now(kept) => kept,
                 Taken::Before(reply) => return shown(reply, about.warnings),

@@ -45,6 +45,13 @@ async fn the_contract_without_a_token() {
         let body = json!({ "status": never, "agent": "coder", "detail": "so" });
         nobody("/status", body).await.refused(409, "transition_refused");
     }
+    // Nothing is opened for whoever does not name the agent.
+    board.files.opened.lock().unwrap().clear();
+    for agent in [json!("other"), Value::Null] {
+        let body = json!({ "type": "data", "title": "t", "content_path": "a.txt", "agent": agent });
+        nobody("/outputs", body).await.refused(401, "unauthenticated");
+    }
+    assert!(board.files.opened.lock().unwrap().is_empty());
     assert_eq!(board.store.last_seq().await.unwrap(), before);
 
     // The key of a call counts for the attempt that it was made by.

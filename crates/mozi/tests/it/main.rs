@@ -19,6 +19,7 @@ mod config;
 mod documents;
 mod faults;
 mod first_run;
+mod hooks;
 mod house;
 mod life;
 mod log;
