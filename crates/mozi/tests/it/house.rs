@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Board, Setup, alive, command, request};
+use crate::support::{Board, Setup, alive, command, request, wait_for};
 
 const VERSION_1: &[u8] = include_bytes!("../../../mozi-store/tests/fixtures/v1.db");
 
@@ -314,10 +314,12 @@ fn logs_go_by_the_rule_and_the_board_says_so() {
     let left = names(&board.data().join("sessions").join(session));
     assert!(left.contains(&"exit.json".to_owned()) && left.contains(&"prompt.md".to_owned()), "{left:?}");
     assert!(!left.contains(&"stdout.log".to_owned()), "{left:?}");
-    let events = board.get("/api/events?limit=500");
-    let kept: Vec<_> =
-        events["items"].as_array().unwrap().iter().filter(|e| e["detail"]["code"] == "house_kept").collect();
-    assert_eq!(kept[0]["detail"]["because"], "retention");
+    // It is told when the round is over, which is after the first log is gone.
+    let kept = wait_for("the word that the house was kept", || {
+        let events = board.get("/api/events?limit=500");
+        events["items"].as_array()?.iter().find(|e| e["detail"]["code"] == "house_kept").cloned()
+    });
+    assert_eq!(kept["detail"]["because"], "retention");
     end(board, &live);
 }
 
