@@ -5,12 +5,20 @@ use std::{
     io,
     os::fd::AsRawFd as _,
     path::{Path, PathBuf},
+    pin::Pin,
     task::{Context, Poll},
 };
 
 use http::Uri;
-use hyper_util::rt::TokioIo;
-use tokio::{net::UnixStream, time::timeout};
+use hyper_util::{
+    client::legacy::connect::{Connected, Connection},
+    rt::TokioIo,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::UnixStream,
+    time::timeout,
+};
 use tower::Service;
 
 use super::CONNECT_TIMEOUT;
@@ -26,9 +34,9 @@ pub(super) struct Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<UnixStream>;
+    type Response = TokioIo<Heard>;
     type Error = io::Error;
-    type Future = BoxFuture<'static, io::Result<TokioIo<UnixStream>>>;
+    type Future = BoxFuture<'static, io::Result<TokioIo<Heard>>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
@@ -37,7 +45,7 @@ impl Service<Uri> for Connector {
         let socket = self.socket.clone();
         Box::pin(async move {
             let connected = timeout(CONNECT_TIMEOUT, connect(&socket)).await;
-            connected.unwrap_or_else(|late| Err(late.into())).map(TokioIo::new)
+            connected.unwrap_or_else(|late| Err(late.into())).map(|s| TokioIo::new(Heard(s)))
         })
     }
 }
@@ -51,4 +59,45 @@ async fn connect(socket: &Path) -> io::Result<UnixStream> {
     let name = socket.file_name().unwrap_or_default();
     let near = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
     UnixStream::connect(near).await
+}
+
+/// A connection whose answer is read though the other end takes no more of the request: a board that refuses a large
+/// body does not read it to its end. A network would still carry some of it; a local socket breaks at once.
+#[derive(Debug)]
+pub(super) struct Heard(UnixStream);
+
+impl Connection for Heard {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match Pin::new(&mut self.0).poll_write(cx, bytes) {
+            // Reading tells what there is: the answer, or that the connection is gone.
+            Poll::Ready(Err(e)) if is_cut_off(&e) => Poll::Ready(Ok(bytes.len())),
+            other => other,
+        }
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+fn is_cut_off(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
