@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use agent::{OutputAdd, ReportArgs, ReportStatus};
 pub(crate) use config::ConfigCommand;
 pub(crate) use house::{BackupArgs, GcArgs, RestoreArgs};
+pub(crate) use people::{TokenCommand, UserAdd, UserCommand};
 pub(crate) use service::{DownArgs, ReloadArgs, StopArgs, UpArgs};
 pub(crate) use status::StatusArgs;
 pub(crate) use task::{Role, TaskAdd, TaskCommand, TaskEdit, Wait};
@@ -16,6 +17,7 @@ mod agent;
 mod config;
 pub(crate) mod groups;
 mod house;
+mod people;
 mod service;
 mod status;
 mod task;
@@ -172,6 +174,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  mozi token create --name laptop\n  mozi token revoke laptop"
     )]
     Token(TokenCommand),
+    /// People, what they may do, and for how long
+    #[command(subcommand, after_help = "Examples:\n  mozi user add ann --role operator\n  mozi user list")]
+    User(UserCommand),
     /// Check the database, the folders and the agents
     #[command(
         after_help = "Ends with 1 when something is wrong; every finding says what to do.\n\nExample:\n  mozi doctor"
@@ -460,26 +465,6 @@ pub(crate) struct EventsArgs {
     /// Of all projects
     #[arg(long, conflicts_with = "task")]
     pub all: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum TokenCommand {
-    /// Make a token; it is shown once
-    #[command(after_help = "Example:\n  mozi token create --name laptop")]
-    Create {
-        /// What it is called
-        #[arg(long, value_name = "NAME")]
-        name: String,
-    },
-    /// All tokens
-    #[command(after_help = "Example:\n  mozi token list")]
-    List,
-    /// Take a token back
-    #[command(after_help = "Example:\n  mozi token revoke laptop")]
-    Revoke {
-        #[arg(required = true, value_name = "NAME")]
-        names: Vec<String>,
-    },
 }
 
 /// The type of an output.

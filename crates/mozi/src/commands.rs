@@ -20,6 +20,7 @@ mod init;
 mod logs;
 mod meta;
 mod outputs;
+mod people;
 mod projects;
 mod report;
 mod service;
@@ -70,7 +71,12 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Session(c) => one()?.block_on(sessions::run(&Context::open(&global)?, c)),
         Command::Agent(c) => one()?.block_on(agents::run(&Context::open(&global)?, c)),
         Command::Events(args) => one()?.block_on(events::run(&Context::open(&global)?, args)),
-        Command::Token(c) => one()?.block_on(tokens::run(&Context::open(&global)?, c)),
+        Command::User(c) => {
+            one()?.block_on(people::run(&Context::open(&global)?, global.project.as_deref(), c))
+        }
+        Command::Token(c) => {
+            one()?.block_on(tokens::run(&Context::open(&global)?, global.project.as_deref(), c))
+        }
     }
 }
 

@@ -1,20 +1,24 @@
 //! `mozi token …`
 
-use mozi_api::token::CreateToken;
+use mozi_api::{token::CreateToken, wire::Text};
 
-use super::tasks::Several;
-use crate::{
-    cli::TokenCommand,
-    context::Context,
-    error::Result,
-    output::{Table, local},
+use super::{
+    people::{end, moment, only, scope},
+    tasks::Several,
 };
+use crate::{cli::TokenCommand, context::Context, error::Result, output::Table};
 
-pub(crate) async fn run(context: &Context, command: TokenCommand) -> Result<()> {
+pub(crate) async fn run(context: &Context, project: Option<&str>, command: TokenCommand) -> Result<()> {
     context.person_only("`token`")?;
     match command {
-        TokenCommand::Create { name } => {
-            let body = CreateToken { name, user: None, role: None, project_id: None, expires_at: None };
+        TokenCommand::Create(args) => {
+            let body = CreateToken {
+                name: args.name,
+                user: args.user,
+                role: args.role.map(|r| Text(r.role())),
+                project_id: only(project)?,
+                expires_at: args.expires.as_deref().map(end).transpose()?,
+            };
             let made = context.ask(context.client.create_token(&body)).await?;
             if context.out.json() {
                 return context.out.value(&made);
@@ -31,20 +35,17 @@ pub(crate) async fn run(context: &Context, command: TokenCommand) -> Result<()> 
             if context.out.json() {
                 return context.out.value(&tokens);
             }
-            let mut table = Table::new(&["NAME", "ROLE", "OF", "CREATED", "STATE"]);
+            let mut table = Table::new(&["NAME", "USER", "ROLE", "PROJECT", "EXPIRES", "LAST USED", "STATE"]);
             for t in &tokens {
-                let of = t.user.clone().or_else(|| t.runner_id.as_ref().map(ToString::to_string));
-                let state = match (t.revoked_at, t.expires_at) {
-                    (Some(at), _) => format!("revoked {}", local(&at.to_string())),
-                    (None, Some(at)) => format!("until {}", local(&at.to_string())),
-                    (None, None) => "valid".to_owned(),
-                };
+                let of = t.user.clone().or_else(|| t.runner_id.as_ref().map(|r| format!("runner {r}")));
                 table.row(vec![
                     t.name.clone(),
-                    t.role.clone(),
                     of.unwrap_or_default(),
-                    local(&t.created_at.to_string()),
-                    state,
+                    t.role.clone(),
+                    scope(t.project_id.as_ref()),
+                    moment(t.expires_at),
+                    moment(t.last_used_at),
+                    t.state.replace('_', " "),
                 ]);
             }
             context.out.table(&table)

@@ -23,6 +23,7 @@ mod hooks;
 mod house;
 mod life;
 mod log;
+mod people;
 mod reload;
 mod restart;
 mod review;
