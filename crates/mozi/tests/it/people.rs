@@ -56,7 +56,13 @@ fn a_token_may_what_its_user_may_and_ends_with_them() {
 #[test]
 fn wrong_words_change_nothing() {
     let board = Setup::agents(&[]).start();
-    let before = board.get("/api/users");
+    // All but the last use, which asking itself is.
+    let users = || {
+        let mut page = board.get("/api/users");
+        page["items"].as_array_mut().unwrap().iter_mut().for_each(|u| u["last_used_at"] = Value::Null);
+        page
+    };
+    let before = users();
     for (wrong, code, says) in [
         (["user", "add", "ann", "--expires", "soon"], 2, "--expires takes 90d"),
         (["user", "add", "ann", "--expires", "2020-01-01"], 1, "past"),
@@ -69,6 +75,6 @@ fn wrong_words_change_nothing() {
         assert_eq!(out.status.code(), Some(code), "{wrong:?}: {said}");
         assert!(said.contains(says), "{wrong:?}: {said}");
     }
-    assert_eq!(board.get("/api/users"), before);
+    assert_eq!(users(), before);
     board.finish();
 }
