@@ -18,6 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The variable that marks a helper and all that it starts.
 const MARK: &str = "MOZI_HELPER_ID";
 
+/// Ends what a run with this mark has left behind when it was cut off.
+///
+/// # Errors
+/// What is left then, in words.
+pub(crate) fn end_left(mark: &str) -> Result<(), String> {
+    mozi_supervise::end_marked(MARK, mark, PATIENCE)
+}
+
 /// What a program's output is for. Beyond the limit it is ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Output {
@@ -43,12 +51,12 @@ impl Output {
 pub(crate) async fn run(
     config: &RunnerConfig,
     command: &[String],
+    mark: String,
     input: Vec<u8>,
     output: Output,
     limit: Duration,
 ) -> Result<Vec<u8>, String> {
     let (program, args) = command.split_first().ok_or("its command is empty")?;
-    let mark = crate::fresh_key().map_err(|error| format!("the system gives no random numbers: {error}"))?;
     let mut child = tokio::process::Command::new(crate::runtime::program_path(&config.config_dir, program))
         .args(args)
         .current_dir(&config.config_dir)
@@ -210,7 +218,8 @@ mod tests {
             version: String::new(),
         };
         let command = ["bash", "-c", script].map(str::to_owned);
-        run(&config, &command, b"{\"a\":1}".to_vec(), output, limit)
+        let mark = crate::fresh_key().unwrap();
+        run(&config, &command, mark, b"{\"a\":1}".to_vec(), output, limit)
             .await
             .map(|bytes| String::from_utf8(bytes).unwrap())
     }

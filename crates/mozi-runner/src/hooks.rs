@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mozi_api::ClientError;
 use mozi_api::event::Event;
 use mozi_api::runner::RunnerNotice;
 use mozi_core::SessionId;
@@ -87,6 +88,12 @@ pub(crate) async fn run(shared: Arc<Shared>, tell: mpsc::Sender<Beside>) {
 async fn read(shared: Arc<Shared>, name: String, places: Arc<Places>) {
     let mut changes = shared.changes.subscribe();
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+    let mark = format!("{} {name}", shared.config().data_dir.display());
+    let crashed = mark.clone();
+    // What a crash has cut short is run for again, and must not go on beside that.
+    if let Some(Err(left)) = shared.blocking(move || child::end_left(&crashed)).await {
+        tracing::warn!("what a hook has left behind {left}");
+    }
     loop {
         let Some(mut hook) = of(&shared.config()).remove(&name) else { return };
         let after = places.of(&name).await;
@@ -118,7 +125,7 @@ async fn read(shared: Arc<Shared>, name: String, places: Arc<Places>) {
             };
             passed += 1;
             if matches(&hook, &next.event) {
-                run_for(&shared, &hook, &next.event).await;
+                run_for(&shared, &hook, &mark, &next.event).await;
                 passed = PASSED;
             }
             // What a hook was run for needs to be remembered at once; to pass the rest again does nothing.
@@ -128,12 +135,18 @@ async fn read(shared: Arc<Shared>, name: String, places: Arc<Places>) {
             }
             backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
         };
-        if broken.is_some_and(|error| error.code() == Some("events_expired")) {
+        if let Some(problem) = broken.as_ref().and_then(ClientError::problem)
+            && problem.code == "events_expired"
+        {
             let program = hook.run.first().map_or("", String::as_str);
-            let text =
-                format!("events that hook {program} has not seen are gone: it goes on with what comes next");
+            let text = format!(
+                "events that hook {program} has not seen are gone: it goes on with those that are left"
+            );
             shared.notice(RunnerNotice::new("hooks_behind", text)).await;
-            places.forget(&name).await;
+            match problem.more.get("oldest_id").and_then(Value::as_str) {
+                Some(oldest) => places.remember(&shared, &name, oldest.to_owned()).await,
+                None => places.forget(&name).await,
+            }
         }
         backoff.wait().await;
     }
@@ -204,10 +217,14 @@ impl Places {
     }
 }
 
-async fn run_for(shared: &Arc<Shared>, hook: &Hook, event: &Event) {
+async fn run_for(shared: &Arc<Shared>, hook: &Hook, mark: &str, event: &Event) {
     let input = serde_json::to_vec(&material(shared, event).await).unwrap_or_default();
     let output = child::Output::LastWords(OUTPUT_LIMIT);
-    let Err(why) = child::run(&shared.config(), &hook.run, input, output, hook.timeout).await else { return };
+    let Err(why) =
+        child::run(&shared.config(), &hook.run, mark.to_owned(), input, output, hook.timeout).await
+    else {
+        return;
+    };
     let program = hook.run.first().map_or("", String::as_str);
     let text = format!("hook {program} for {} failed: {why}", event.event_type);
     let notice = RunnerNotice {

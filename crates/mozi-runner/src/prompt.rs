@@ -52,9 +52,16 @@ async fn first_part(config: &RunnerConfig, parts: &BootstrapParts) -> Result<Str
         return Err("this machine's mozi.toml has no such bootstrap".to_owned());
     };
     let input = serde_json::to_vec(&parts.input).map_err(|error| error.to_string())?;
-    let output =
-        child::run(config, &bootstrap.command, input, child::Output::All(BOOTSTRAP_LIMIT), bootstrap.timeout)
-            .await?;
+    let mark = crate::fresh_key().map_err(|error| format!("the system gives no random numbers: {error}"))?;
+    let output = child::run(
+        config,
+        &bootstrap.command,
+        mark,
+        input,
+        child::Output::All(BOOTSTRAP_LIMIT),
+        bootstrap.timeout,
+    )
+    .await?;
     let text = String::from_utf8(output).map_err(|_| "its text is not UTF-8".to_owned())?;
     if text.trim().is_empty() {
         return Err("it printed nothing".to_owned());

@@ -168,6 +168,7 @@ documents! {
     concepts: "docs/concepts.md",
     guarantees: "docs/guarantees.md",
     http: "docs/http.md",
+    hooks: "docs/hooks.md",
     import_export: "docs/import-export.md",
     migration: "docs/migration.md",
     migration_in_chinese: "docs/migration.zh-CN.md",
