@@ -169,7 +169,6 @@ documents! {
     guarantees: "docs/guarantees.md",
     http: "docs/http.md",
     hooks: "docs/hooks.md",
-    http: "docs/http.md",
     import_export: "docs/import-export.md",
     migration: "docs/migration.md",
     migration_in_chinese: "docs/migration.zh-CN.md",
