@@ -111,7 +111,7 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| vec![
     post("/api/agents/{a}/resume", A::OPERATE, agents::resume).by_person().says("Gives it work again").takes::<ResumeAgent>().answers::<Agent>(),
     get("/api/runners", A::READ, agents::runners).says("Runners").lists::<Runner>(),
     get("/api/users", A::READ_ADMIN, users::list).says("People").lists::<User>(),
-    post("/api/users", A::ADMIN, users::create).by_person().says("Makes a user").takes::<CreateUser>().makes::<User>().refuses(&["duplicate_id"]),
+    post("/api/users", A::ADMIN, users::create).by_person().says("Makes a user").takes::<CreateUser>().makes::<User>().or_finds().refuses(&["duplicate_id"]),
     get("/api/users/{u}", A::READ_ADMIN, users::show).says("A user").answers::<User>(),
     patch("/api/users/{u}", A::ADMIN, users::edit).by_person().says("Changes role, scope or end of a user, or disables them").takes::<PatchUser>().answers::<User>(),
     get("/api/tokens", A::READ_ADMIN, tokens::list).says("Tokens, without their secrets").lists::<Token>(),
