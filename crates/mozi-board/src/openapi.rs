@@ -308,7 +308,7 @@ fn header_parameter(name: &str) -> Value {
         "Range" => ("Which bytes, of one range.", json!({ "type": "string" }), json!("bytes=0-99")),
         "Mozi-Via" => (
             "By which road the request came; stands in the actor of its event.",
-            json!({ "type": "string", "minLength": 1, "maxLength": 40, "pattern": "^[!-~]+$" }),
+            json!({ "type": "string", "minLength": 1, "maxLength": 40, "pattern": "^[ -~]+$" }),
             json!("script"),
         ),
         "Mozi-As-Person" => (
