@@ -11,7 +11,7 @@ pub(crate) mod read;
 mod tar;
 pub(crate) mod write;
 
-pub(crate) use tar::is_tar;
+pub use tar::is_tar;
 
 /// What the manifest calls it.
 const KIND: &str = "mozi-project";

@@ -40,6 +40,7 @@ use mozi_core::{Command, Request, command::Credential, project::Language};
 use mozi_store::{ReadError, Store, SubmitError};
 use tokio::sync::{Semaphore, watch};
 
+pub use archive::is_tar;
 pub use auth::{Access, AttemptAccess, Decided, RunnerAccess};
 pub use clock::{Clock, hash_token, hex, new_secret};
 pub use files::{BlobError, Blobs, Unnamed};

@@ -24,7 +24,19 @@ pub(crate) fn stamp(at: mozi_core::Timestamp) -> String {
 pub(crate) fn publish(written: &Path, path: &Path) -> std::io::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "synced before by whoever wrote it, and its folder after")]
     std::fs::rename(written, path)?;
-    sync_dir(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new(".")))
+    sync_dir(folder_of(path))
+}
+
+/// Gives a file that was written and synced beside it its name, over another one only where that is wanted; the name
+/// is then on disk too.
+pub(crate) fn give_name(file: tempfile::NamedTempFile, to: &Path, over: bool) -> std::io::Result<()> {
+    if over { file.persist(to) } else { file.persist_noclobber(to) }.map_err(|e| e.error)?;
+    sync_dir(folder_of(to))
+}
+
+/// The folder that a file lies in.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 /// Makes the names in a folder durable.

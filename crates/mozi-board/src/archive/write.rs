@@ -74,7 +74,7 @@ pub(crate) fn prepare(
         blobs: sum,
     };
     let text = serde_json::to_vec_pretty(&manifest).map_err(io::Error::other)?;
-    let mut beginning = tar::header(MANIFEST, text.len() as u64).to_vec();
+    let mut beginning = tar::header(MANIFEST, text.len() as u64)?.to_vec();
     beginning.extend_from_slice(&text);
     beginning.extend(std::iter::repeat_n(0, tar::padding(text.len() as u64)));
     Ok(Archive { beginning, lines, lines_bytes, blobs: named, store: blobs.clone() })
@@ -166,7 +166,7 @@ impl Out {
         self.put(&vec![0; tar::padding(open.size)])?;
         let name = file_name(open.name);
         self.to.seek(SeekFrom::Start(open.header_at))?;
-        self.to.write_all(&tar::header(&name, open.size))?;
+        self.to.write_all(&tar::header(&name, open.size)?)?;
         self.to.seek(SeekFrom::Start(self.at))?;
         let about = Listed { lines: open.lines, size_bytes: open.size, sha256: hex(&open.hash.finalize()) };
         self.files.insert(name, about);
@@ -206,7 +206,7 @@ impl Archive {
         }
         for blob in &self.blobs {
             let mut file = self.store.read(&blob.sha256).map_err(io::Error::other)?;
-            let header = tar::header(&format!("{BLOBS}{}", blob.sha256), blob.size_bytes).to_vec();
+            let header = tar::header(&format!("{BLOBS}{}", blob.sha256), blob.size_bytes)?.to_vec();
             let sent = take(header)
                 && pieces(&mut file, blob.size_bytes, &mut take)?
                 && take(vec![0; tar::padding(blob.size_bytes)]);

@@ -18,6 +18,7 @@ use mozi_core::ProjectId;
 use crate::{
     context::Context,
     error::{Failure, Result},
+    house::{folder_of, give_name},
     output::{self, bytes},
 };
 
@@ -34,7 +35,7 @@ pub(super) async fn import(context: &Context, file: &Path, dry_run: bool) -> Res
     let mut beginning = Vec::new();
     let mut source = source;
     source.by_ref().take(512).read_to_end(&mut beginning).map_err(failed)?;
-    let whole = beginning.get(257..262) == Some(b"ustar");
+    let whole = mozi_board::is_tar(&beginning);
     if whole {
         context.person_only("`task import` of a whole project")?;
     } else {
@@ -82,10 +83,9 @@ pub(super) async fn export(
         }
         return progress.whole();
     }
-    let folder = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let failed = |e: io::Error| Failure::io("write", &to, &e);
     // Beside it, and renamed when it is whole and on the disk: for its owner alone, as it holds all that was said.
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder_of(&to)).map_err(failed)?;
     while let Some(piece) = context.ask(content.next()).await? {
         progress.add(piece.len());
         file.write_all(&piece).map_err(failed)?;
@@ -93,9 +93,7 @@ pub(super) async fn export(
     let received = progress.sent;
     progress.whole()?;
     file.as_file().sync_all().map_err(failed)?;
-    let kept = if force { file.persist(&to) } else { file.persist_noclobber(&to) };
-    kept.map_err(|e| failed(e.error))?;
-    File::open(folder).and_then(|f| f.sync_all()).map_err(failed)?;
+    give_name(file, &to, force).map_err(failed)?;
     if context.out.json() {
         let value =
             serde_json::json!({ "project_id": project.to_string(), "file": to, "size_bytes": received });

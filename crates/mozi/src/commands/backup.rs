@@ -16,7 +16,7 @@ use crate::{
     config::{Config, env},
     context::Context,
     error::{Failure, Result},
-    house::{archive::Manifest, restore, sync_dir},
+    house::{archive::Manifest, give_name, restore},
     output::{Out, bytes, local, note, watched},
 };
 
@@ -77,14 +77,8 @@ pub(crate) async fn backup(global: &Global, args: BackupArgs) -> Result<()> {
         })?
         .manifest;
     let size = file.as_file().metadata().map_or(0, |m| m.len());
-    if args.force {
-        file.persist(&to).map_err(|e| full(&e.error))?;
-    } else {
-        file.persist_noclobber(&to).map_err(|e| {
-            if e.error.kind() == std::io::ErrorKind::AlreadyExists { taken(&to) } else { full(&e.error) }
-        })?;
-    }
-    sync_dir(&folder).map_err(|e| full(&e))?;
+    give_name(file, &to, args.force)
+        .map_err(|e| if e.kind() == std::io::ErrorKind::AlreadyExists { taken(&to) } else { full(&e) })?;
     if let Some(kept) = held {
         told(&kept, size, &manifest).await;
     }
