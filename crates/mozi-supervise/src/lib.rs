@@ -50,7 +50,7 @@ pub use exit_record::{
 };
 pub use lock::{Lock, LockAttempt};
 pub use marked::end_marked;
-pub use proc::{boot_id, pid_namespace, process_start_time};
+pub use proc::{boot_id, pid_namespace, process_parent, process_start_time};
 pub use reconcile::{
     Reconciled, abandon_dead, kill_stuck_supervisor, living, reconcile_dead, reconcile_missing,
     reconcile_unheard,

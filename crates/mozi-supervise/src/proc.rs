@@ -88,6 +88,14 @@ pub fn process_start_time(pid: i32) -> io::Result<u64> {
     Ok(process.id.start_time_ticks)
 }
 
+/// The process that started a process, or that has taken it over since.
+///
+/// # Errors
+/// If there is no such process.
+pub fn process_parent(pid: i32) -> io::Result<i32> {
+    Process::read(pid).map(|process| process.parent).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))
+}
+
 /// The id of the machine's present boot.
 ///
 /// # Errors

@@ -71,6 +71,12 @@ fn supervisor_above(of: u32) -> Option<u32> {
 /// An ancestor could not be read.
 struct Unseen;
 
+/// The process above another one.
+pub(crate) fn parent(pid: u32) -> Option<u32> {
+    let parent = mozi_supervise::process_parent(i32::try_from(pid).ok()?).ok()?;
+    u32::try_from(parent).ok()
+}
+
 fn walk(of: u32) -> Result<Option<u32>, Unseen> {
     let mut pid = of;
     // More ancestors than anybody has: /proc may change while it is read.
@@ -85,11 +91,7 @@ fn walk(of: u32) -> Result<Option<u32>, Unseen> {
         if name == b"mozi" && words.next() == Some(b"supervise".as_slice()) {
             return Ok(Some(pid));
         }
-        let stat = std::fs::read(format!("/proc/{pid}/stat")).map_err(|_| Unseen)?;
-        let stat = String::from_utf8_lossy(&stat);
-        // The name in brackets may hold anything: the fields begin behind the last bracket.
-        let parent = stat.rsplit_once(") ").and_then(|(_, fields)| fields.split(' ').nth(1)?.parse().ok());
-        pid = parent.ok_or(Unseen)?;
+        pid = parent(pid).ok_or(Unseen)?;
     }
     Ok(None)
 }

@@ -2,6 +2,8 @@
 
 use std::{fs, process::Stdio};
 
+use crate::agent_context::parent;
+
 /// What would end agents together with the server, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Danger {
@@ -106,11 +108,6 @@ fn container(pid: u32) -> Option<Danger> {
         way_out: "stop it with `mozi stop --drain`, which waits for the agents; or let the container live longer than the board"
             .to_owned(),
     })
-}
-
-fn parent(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
 
 #[cfg(test)]
