@@ -21,7 +21,3 @@ ALTER TABLE sessions ADD COLUMN error TEXT;
 -- People. Tokens of before say whose they are; whoever had one had it as an administrator.
 INSERT OR IGNORE INTO users (user_id, role, created_at)
   SELECT user_id, 'admin', min(created_at) FROM tokens WHERE user_id IS NOT NULL GROUP BY user_id COLLATE NOCASE;
--- Who did what, newest first. What attempts and runners report is many times more and is not in here.
-CREATE INDEX events_people ON events (at) WHERE actor_kind = 'user';
-CREATE INDEX events_by_user ON events (actor_id, at) WHERE actor_kind = 'user';
-CREATE INDEX events_by_token ON events (actor_name, at) WHERE actor_kind = 'user';

@@ -293,10 +293,7 @@ CREATE TABLE users (
   disabled_at INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX dependencies_on ON dependencies (project_id, depends_on, task_id, until);
-CREATE INDEX events_by_token ON events (actor_name, at) WHERE actor_kind = 'user';
-CREATE INDEX events_by_user ON events (actor_id, at) WHERE actor_kind = 'user';
 CREATE UNIQUE INDEX events_key ON events (project_id, id);
-CREATE INDEX events_people ON events (at) WHERE actor_kind = 'user';
 CREATE INDEX events_task ON events (project_id, task_id, id) WHERE task_id IS NOT NULL;
 CREATE INDEX idempotency_age ON idempotency (created_at);
 CREATE INDEX outputs_blob ON outputs (sha256) WHERE inline = 0;
