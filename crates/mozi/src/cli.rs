@@ -202,8 +202,9 @@ pub(crate) enum Command {
         after_help = "A configuration that is there is kept. Attempts that were at work are looked for and ended by the next start.\n\nExamples:\n  mozi restore mozi-monday.tar --verify\n  mozi restore mozi-monday.tar --data ~/mozi-restored"
     )]
     Restore(RestoreArgs),
-    /// Remove what [retention] of mozi.toml lets go, and what nothing needs
+    // Said by an attribute: in a comment the brackets would be a link.
     #[command(
+        about = "Remove what [retention] of mozi.toml lets go, and what nothing needs",
         after_help = "logs, events and workspaces by the rule; blobs that no output names, directories of sessions that the board\ndoes not know and half-written files after a day. Nothing live is touched.\n\nExamples:\n  mozi gc --dry-run\n  mozi gc"
     )]
     Gc(GcArgs),
